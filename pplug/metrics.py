@@ -1,0 +1,102 @@
+"""LaMP's metrics as its evaluator computes them.
+
+The rules, each tested by name in `tests/test_metrics.py`:
+
+- labels are compared after stripping white space; anything else that is not a label is wrong (no fuzzy matching);
+- macro-F1 is the mean over **all** labels of the task, a label that never occurs counting as zero;
+- a score is read with `float`; one that cannot be read counts as whichever of 1 and 5 is farther from the gold;
+- ROUGE is the F-measure without stemming.
+"""
+
+import math
+
+import numpy as np
+
+from pplug.tasks import Task
+
+
+def label_index(task: Task, text: str) -> int:
+    """The label's number, or -1 if the text, stripped, is not one of the task's labels."""
+    text = text.strip()
+    return task.labels.index(text) if text in task.labels else -1
+
+
+def score_value(prediction: str, gold: str) -> float:
+    """Read a predicted rating.
+
+    Returns:
+        The number, or, where the text is not a finite number, whichever of 1.0 and 5.0 is farther from the gold.
+
+    Note:
+        The authors' release counts an unparsable rating as 1.0, which favours it when the gold is low.
+    """
+    try:
+        value = float(prediction.strip())
+    except ValueError:
+        value = math.nan
+    if math.isfinite(value):
+        return value
+    return 1.0 if abs(1 - float(gold)) > abs(5 - float(gold)) else 5.0
+
+
+def example_scores(task: Task, predictions: list[str], golds: list[str]) -> dict[str, np.ndarray]:
+    """Score each example on its own, for intervals and paired tests.
+
+    Args:
+        task: The task.
+        predictions: The LLM's outputs.
+        golds: The users' own outputs, in the same order.
+
+    Returns:
+        Metric → `[examples] float64`: `accuracy`, or `mae` (the absolute error), or `rouge1` and `rougeL`.
+
+    Raises:
+        ValueError: If the two lists differ in length or are empty.
+    """
+    _check(predictions, golds)
+    if task.metrics[0] == "mae":
+        return {"mae": np.array([abs(score_value(p, g) - float(g)) for p, g in zip(predictions, golds, strict=True)])}
+    if task.labels:
+        hits = [label_index(task, p) == label_index(task, g) for p, g in zip(predictions, golds, strict=True)]
+        return {"accuracy": np.array(hits, dtype=float)}
+    from rouge_score.rouge_scorer import RougeScorer
+
+    scorer = RougeScorer(["rouge1", "rougeL"], use_stemmer=False)
+    scores = [scorer.score(g.strip(), p.strip()) for p, g in zip(predictions, golds, strict=True)]
+    return {name: np.array([s[name].fmeasure for s in scores]) for name in ("rouge1", "rougeL")}
+
+
+def corpus_scores(task: Task, predictions: list[str], golds: list[str]) -> dict[str, float]:
+    """Compute the task's metrics over a set of examples.
+
+    Returns:
+        Metric → value, in the order of `task.metrics`.
+
+    Note:
+        LaMP's evaluator reports ROUGE through a resampling aggregator, whose middle value wobbles in the fourth
+        digit; here it is the plain mean.
+    """
+    means = {name: float(values.mean()) for name, values in example_scores(task, predictions, golds).items()}
+    if "f1" in task.metrics:
+        from sklearn.metrics import f1_score
+
+        means["f1"] = float(
+            f1_score(
+                [label_index(task, g) for g in golds],
+                [label_index(task, p) for p in predictions],
+                labels=list(range(len(task.labels))),
+                average="macro",
+                zero_division=0,
+            )
+        )
+    if "rmse" in task.metrics:
+        errors = [score_value(p, g) - float(g) for p, g in zip(predictions, golds, strict=True)]
+        means["rmse"] = float(np.sqrt(np.mean(np.square(errors))))
+    return {name: means[name] for name in task.metrics}
+
+
+def _check(predictions: list[str], golds: list[str]) -> None:
+    if len(predictions) != len(golds) or not golds:
+        raise ValueError(
+            f"predictions and golds must be equally many and not none: {len(predictions)} and {len(golds)}"
+        )

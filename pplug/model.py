@@ -1,0 +1,247 @@
+"""The frozen LLM with the plug in front: joins the soft prompt and the token embeddings, computes the loss, generates.
+
+*Paper: Eq. 5*, `X = [ I ; P^u ; Emb(x^u) ; Emb(y) ]`. For an encoder-decoder LLM `[ I ; P^u ; Emb(x^u) ]` is the
+encoder's input and `y` the decoder's; for a decoder-only LLM all of it is one sequence.
+"""
+
+import copy
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from pplug.embedder import Plug, PlugConfig
+from pplug.encoders import Encoder, encode, load_encoder
+from pplug.files import replacing, write_text
+from pplug.progress import no_loading_bars
+from pplug.standin import SHIPPED
+from pplug.tasks import get_task, history_text, query_text
+
+WEIGHTS, CONFIG = "plug.safetensors", "plug.json"
+
+
+def load_llm(name: str):
+    """Load a frozen LLM and its tokenizer.
+
+    Args:
+        name: `"standin"` for the small T5 that ships with the project; else any Hugging Face name or folder,
+            encoder-decoder or decoder-only.
+
+    Returns:
+        `(llm, tokenizer)`: the LLM in evaluation mode with every parameter frozen, in bfloat16 on a GPU.
+    """
+    path = str(SHIPPED) if name == "standin" else name
+    on_gpu = torch.cuda.is_available()
+    with no_loading_bars():
+        from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer
+
+        kind = AutoModelForSeq2SeqLM if AutoConfig.from_pretrained(path).is_encoder_decoder else AutoModelForCausalLM
+        llm = kind.from_pretrained(path, dtype=torch.bfloat16 if on_gpu else torch.float32)
+        tokenizer = AutoTokenizer.from_pretrained(path)
+    if tokenizer.pad_token is None:  # Llama's has none
+        tokenizer.pad_token = tokenizer.eos_token
+    return llm.to("cuda" if on_gpu else "cpu").eval().requires_grad_(False), tokenizer
+
+
+def embedding_norm(llm) -> float:
+    """The mean length of the LLM's token embeddings, as they enter its first layer."""
+    table = llm.get_input_embeddings()
+    with torch.no_grad():  # through the module, because some LLMs (Gemma) scale inside it
+        ids = torch.arange(table.weight.shape[0], device=table.weight.device)
+        return float(table(ids).float().norm(dim=-1).mean())
+
+
+class PersonalizedLM(nn.Module):
+    """A frozen LLM and, if there is one, the plug in front of it.
+
+    Args:
+        llm: The LLM, from `load_llm`.
+        tokenizer: Its tokenizer.
+        plug: The plug; None gives the plain LLM (no personalisation).
+        encoder: The text encoder of histories and inputs; needed where texts have to be encoded.
+        facts: What to write beside the weights: LLM, encoder, task, data hash.
+
+    Its `state_dict` is the plug's alone, so a checkpoint never holds the LLM.
+    """
+
+    _keys_to_ignore_on_save = None  # transformers' Trainer reads it
+
+    def __init__(
+        self, llm, tokenizer, plug: Plug | None = None, encoder: Encoder | None = None, facts: dict | None = None
+    ):
+        super().__init__()
+        self.llm, self.tokenizer, self.plug, self.encoder = llm, tokenizer, plug, encoder
+        self.facts = facts or {}
+        if plug is not None:
+            plug.to(llm.device)
+
+    def state_dict(self, *args, **kwargs):
+        """The plug's parameters and nothing else."""
+        return {} if self.plug is None else self.plug.state_dict(*args, **kwargs)
+
+    def load_state_dict(self, state_dict, strict: bool = True, assign: bool = False):
+        """Load the plug's parameters."""
+        return self.plug.load_state_dict(state_dict, strict=strict, assign=assign)
+
+    def train(self, mode: bool = True):
+        """Put the plug into training mode; the frozen LLM stays in evaluation mode."""
+        super().train(mode)
+        self.llm.eval()
+        return self
+
+    def join(self, input_ids: Tensor, attention_mask: Tensor, query, history, history_mask) -> tuple[Tensor, Tensor]:
+        """Put the soft prompt in front of the input's embeddings, *Paper: Eq. 5*.
+
+        Args:
+            input_ids: `[B, T]` int, padded on either side.
+            attention_mask: `[B, T]`, 1 where there is a token.
+            query: See `embedder.InputEncoder.forward`.
+            history: `[B, N, D]` float.
+            history_mask: `[B, N]` bool.
+
+        Returns:
+            Embeddings `[B, tokens + T, H]` and their mask. Padding stays outermost: never between prompt and input.
+        """
+        embedded = self.llm.get_input_embeddings()(input_ids)
+        if self.plug is None:
+            return embedded, attention_mask
+        soft = self.plug(query, history, history_mask).to(embedded.dtype)
+        joined = torch.cat([soft, embedded], dim=1)
+        mask = torch.cat([attention_mask.new_ones(soft.shape[:2]), attention_mask], dim=1)
+        if bool((attention_mask[:, 0] == 0).any()):  # padded on the left: move the padding in front of the soft prompt
+            order = mask.argsort(dim=1, stable=True)
+            joined = joined.gather(1, order[..., None].expand_as(joined))
+            mask = mask.gather(1, order)
+        return joined, mask
+
+    def forward(
+        self, input_ids, attention_mask, labels, query=None, history=None, history_mask=None
+    ) -> dict[str, Tensor]:
+        """The loss of the target given the soft prompt and the input, *Paper: Eq. 6*.
+
+        Args:
+            input_ids: `[B, T]`. For a decoder-only LLM, input and target in one sequence.
+            attention_mask: `[B, T]`.
+            labels: `[B, T']` int, -100 where there is nothing to predict. For a decoder-only LLM, T' = T.
+            query: See `join`.
+            history: See `join`.
+            history_mask: See `join`.
+
+        Returns:
+            `{"loss", "logits"}`.
+
+        Note:
+            The paper sums the loss over tokens, the release takes their mean. It is the mean here: the learning rate
+            then does not depend on the length of targets.
+        """
+        joined, mask = self.join(input_ids, attention_mask, query, history, history_mask)
+        if not self.llm.config.is_encoder_decoder:
+            soft = joined.shape[1] - input_ids.shape[1]
+            labels = torch.cat([labels.new_full((labels.shape[0], soft), -100), labels], dim=1)
+        output = self.llm(inputs_embeds=joined, attention_mask=mask, labels=labels)
+        return {"loss": output.loss, "logits": output.logits}
+
+    @torch.inference_mode()
+    def generate_batch(
+        self, input_ids, attention_mask, query=None, history=None, history_mask=None, **options
+    ) -> list[str]:
+        """Generate for a batch; `options` go to the LLM's `generate` (`max_new_tokens`, `num_beams`, ...).
+
+        Args:
+            input_ids: `[B, T]`; padded on the left for a decoder-only LLM.
+            attention_mask: `[B, T]`.
+            query: See `join`.
+            history: See `join`.
+            history_mask: See `join`.
+            **options: For the LLM's `generate`.
+
+        Returns:
+            B texts, stripped.
+        """
+        joined, mask = self.join(input_ids, attention_mask, query, history, history_mask)
+        options = {"do_sample": False, "num_beams": 1, "pad_token_id": self.tokenizer.pad_token_id} | options
+        ids = self.llm.generate(inputs_embeds=joined, attention_mask=mask, **options)
+        return [text.strip() for text in self.tokenizer.batch_decode(ids, skip_special_tokens=True)]
+
+    def generate(self, text: str, history: list[dict], max_new_tokens: int = 40, **options) -> str:
+        """Answer one input for one user.
+
+        Args:
+            text: The input, following the task's template.
+            history: The user's profile items, oldest first, with the task's fields; may be empty.
+            max_new_tokens: Most tokens to generate.
+            **options: Further options of the LLM's `generate`.
+
+        Returns:
+            The generated text.
+        """
+        from pplug.training import collate, prepare_example
+
+        task = get_task(self.facts["task"])
+        config = self.plug.config
+        query = query_text(task, text, config.full_query)
+        query_vector = encode(self.encoder, [query], is_query=True)[0]
+        vectors = encode(self.encoder, [history_text(task, item, config.with_label) for item in history])
+        example = prepare_example(self.tokenizer, text, None, vectors, query_vector, query, self.is_encoder_decoder)
+        batch = collate(self, [example], for_generation=True)
+        return self.generate_batch(**batch, max_new_tokens=max_new_tokens, **options)[0]
+
+    @property
+    def is_encoder_decoder(self) -> bool:
+        """Whether the LLM has an encoder of its own."""
+        return bool(self.llm.config.is_encoder_decoder)
+
+    def save_pretrained(self, folder: str | Path) -> Path:
+        """Write the plug alone: `plug.safetensors` and `plug.json` (its config, LLM, encoder, task, data hash)."""
+        from safetensors.torch import save_file
+
+        folder = Path(folder)
+        with replacing(folder / WEIGHTS) as temporary:
+            save_file({name: value.detach().cpu().contiguous() for name, value in self.state_dict().items()}, temporary)
+        write_text(folder / CONFIG, json.dumps({"plug": asdict(self.plug.config), **self.facts}, indent=1))
+        return folder
+
+    @classmethod
+    def from_pretrained(cls, folder: str | Path) -> "PersonalizedLM":
+        """Load a saved plug together with the LLM and the encoder it names.
+
+        Raises:
+            FileNotFoundError: If the folder holds no plug.
+        """
+        from safetensors.torch import load_file
+
+        folder = Path(folder)
+        for name in (WEIGHTS, CONFIG):
+            if not (folder / name).exists():
+                raise FileNotFoundError(f"{folder}: no saved plug here: expected {WEIGHTS} and {CONFIG}")
+        facts = json.loads((folder / CONFIG).read_text())
+        config = PlugConfig(**facts.pop("plug"))
+        llm, tokenizer = load_llm(facts["llm"])
+        model = build(llm, tokenizer, load_encoder(facts["encoder"]), config, facts)
+        model.load_state_dict(load_file(folder / WEIGHTS))
+        return model.eval()
+
+
+def build(llm, tokenizer, encoder: Encoder, config: PlugConfig | None = None, facts: dict | None = None, **choices):
+    """Put a new plug in front of an LLM.
+
+    Args:
+        llm: From `load_llm`.
+        tokenizer: Its tokenizer.
+        encoder: From `load_encoder`.
+        config: The plug's config; made from the LLM's and encoder's widths and `choices` if None.
+        facts: See `PersonalizedLM`.
+        **choices: Fields of `PlugConfig`.
+
+    Returns:
+        A `PersonalizedLM` whose plug is freshly initialised from torch's random state.
+    """
+    if config is None:
+        width = llm.get_input_embeddings().weight.shape[1]
+        measured = {"encoder_width": encoder.width, "llm_width": width, "embedding_norm": embedding_norm(llm)}
+        config = PlugConfig(**(measured | choices))
+    trains_backbone = config.train_input_encoder and config.user and config.pooling == "attention"
+    backbone = copy.deepcopy(encoder.module).requires_grad_(True) if trains_backbone else None
+    return PersonalizedLM(llm, tokenizer, Plug(config, backbone), encoder, facts)

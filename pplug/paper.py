@@ -1,0 +1,42 @@
+"""The paper's numbers, for tables to show beside ours in a column of their own. None of them is ours.
+
+Liu et al., *LLMs + Persona-Plug = Personalized LLMs*, ACL 2025. Measured on LaMP (time-based split), FlanT5-XXL, BGE.
+"""
+
+# Table 1, test: task → metric → (FlanT5-XXL without personalisation ["Ad-hoc"], PPlug)
+TABLE_1_TEST = {
+    "LaMP-1": {"accuracy": (0.502, 0.700)},
+    "LaMP-2": {"accuracy": (0.359, 0.559), "f1": (0.276, 0.495)},
+    "LaMP-3": {"mae": (0.308, 0.242), "rmse": (0.611, 0.557)},
+    "LaMP-4": {"rouge1": (0.176, 0.211), "rougeL": (0.160, 0.193)},
+    "LaMP-5": {"rouge1": (0.478, 0.487), "rougeL": (0.428, 0.439)},
+    "LaMP-7": {"rouge1": (0.449, 0.537), "rougeL": (0.396, 0.484)},
+}
+
+# Table 8, validation: variant → task → headline metric
+TABLE_8_VALIDATION = {
+    "PPlug": {
+        "LaMP-1": 0.6800,
+        "LaMP-2": 0.5652,
+        "LaMP-3": 0.2312,
+        "LaMP-4": 0.2162,
+        "LaMP-5": 0.4869,
+        "LaMP-7": 0.5338,
+    },
+    "w/o instruction embedding": {
+        "LaMP-1": 0.6786,
+        "LaMP-2": 0.5510,
+        "LaMP-3": 0.2304,
+        "LaMP-4": 0.2142,
+        "LaMP-5": 0.4852,
+        "LaMP-7": 0.5301,
+    },
+    "w/o input-aware (mean pooling)": {
+        "LaMP-1": 0.6786,
+        "LaMP-2": 0.5644,
+        "LaMP-3": 0.2320,
+        "LaMP-4": 0.2160,
+        "LaMP-5": 0.4852,
+        "LaMP-7": 0.5351,
+    },
+}

@@ -1,0 +1,153 @@
+"""Figures: one style, one function a figure, `ax` in and `ax` out."""
+
+import numpy as np
+
+# Okabe and Ito's colours: told apart by readers with any colour vision; grey is kept for what is not the point.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442", "#000000")
+GREY = "#8a8a8a"
+
+
+def use_style() -> None:
+    """Set the project's matplotlib style and make notebook figures sharp but small."""
+    import matplotlib as mpl
+    from matplotlib_inline.backend_inline import set_matplotlib_formats
+
+    set_matplotlib_formats("png")
+    mpl.rcParams.update(
+        {
+            "figure.dpi": 100,
+            "savefig.bbox": "tight",
+            "figure.constrained_layout.use": True,
+            "font.size": 10,
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "axes.titlesize": 11,
+            "axes.titlelocation": "left",
+            "axes.prop_cycle": mpl.cycler(color=COLOURS[:6]),
+            "legend.frameon": False,
+            "legend.fontsize": 9,
+        }
+    )
+
+
+def scatter(ax, points, labels, title: str = "", names: dict | None = None, size: float = 18):
+    """Draw a map of points coloured by a category.
+
+    Args:
+        ax: Axes to draw into.
+        points: `[n, 2]`, positions.
+        labels: `[n]`, one category each.
+        title: Of the axes.
+        names: Category → words for the legend; the category itself if None.
+        size: Of a point, in points squared.
+
+    Returns:
+        The axes.
+    """
+    points, labels = np.asarray(points), np.asarray(labels)
+    for colour, label in zip(COLOURS * 3, sorted(set(labels.tolist())), strict=False):
+        chosen = labels == label
+        shown = (names or {}).get(label, label)
+        ax.scatter(*points[chosen].T, s=size, color=colour, label=shown, alpha=0.8, linewidths=0)
+    ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.02), ncols=2, handletextpad=0.1, columnspacing=1.0)
+    return _map_axes(ax, title)
+
+
+def scatter_scale(ax, points, values, title: str = "", label: str = "", size: float = 18, log: bool = False):
+    """Draw a map of points coloured by a number, with a colour bar.
+
+    Args:
+        ax: Axes to draw into.
+        points: `[n, 2]`, positions.
+        values: `[n]`, one number each; with `log`, positive.
+        title: Of the axes.
+        label: Of the colour bar.
+        size: Of a point, in points squared.
+        log: Whether the colour scale is logarithmic.
+
+    Returns:
+        The axes.
+    """
+    points = np.asarray(points)
+    drawn = ax.scatter(
+        *points.T, s=size, c=values, cmap="viridis", norm="log" if log else None, alpha=0.85, linewidths=0
+    )
+    ax.figure.colorbar(drawn, ax=ax, label=label, shrink=0.8)
+    return _map_axes(ax, title)
+
+
+def _map_axes(ax, title: str):
+    ax.set(title=title, xticks=[], yticks=[])  # a map's axes have no unit
+    for side in ("left", "bottom"):
+        ax.spines[side].set_visible(False)
+    return ax
+
+
+def loss_curve(ax, curve: list[dict], label: str = "", colour: str = COLOURS[0], floor: float | None = None):
+    """Draw a training's loss and dev loss over its steps.
+
+    Args:
+        ax: Axes to draw into.
+        curve: From `training.train`: rows with `step` and `loss` or `eval_loss`.
+        label: Name of the run.
+        colour: Of both lines.
+        floor: A reference loss, drawn as a grey line.
+
+    Returns:
+        The axes.
+    """
+    for key, style, what in (("loss", ":", "train"), ("eval_loss", "-", "dev")):
+        rows = [row for row in curve if key in row]
+        ax.plot([r["step"] for r in rows], [r[key] for r in rows], style, color=colour, label=f"{label} {what}".strip())
+    if floor is not None:
+        ax.axhline(floor, color=GREY, lw=1)
+    ax.set(xlabel="step", ylabel="loss per token (nats)")
+    ax.legend()
+    return ax
+
+
+def intervals(ax, named: dict, highlight: str | None = None, zero: bool = False, xlabel: str = ""):
+    """Draw one mean with its 95 % interval a row, first row on top.
+
+    Args:
+        ax: Axes to draw into.
+        named: Row name → `evaluate.Interval`, or anything with `mean`, `low` and `high`.
+        highlight: The row that is the point of the figure; the others are grey.
+        zero: Whether to draw a line at zero, for differences.
+        xlabel: Of the axes.
+
+    Returns:
+        The axes.
+    """
+    for y, (name, i) in enumerate(named.items()):
+        colour = COLOURS[0] if highlight is None or name == highlight else GREY
+        ax.plot([i.low, i.high], [y, y], color=colour, lw=2)
+        ax.plot([i.mean], [y], "o", color=colour, ms=6)
+    if zero:
+        ax.axvline(0, color="black", lw=0.8)
+    ax.set_yticks(range(len(named)), list(named))
+    ax.invert_yaxis()
+    ax.set_xlabel(xlabel)
+    return ax
+
+
+def weights_bar(ax, weights, labels: list[str], title: str = ""):
+    """Draw the weight of each history item as horizontal bars, with a line at the uniform weight.
+
+    Args:
+        ax: Axes to draw into.
+        weights: `[n]`, summing to 1.
+        labels: One a bar.
+        title: Of the axes.
+
+    Returns:
+        The axes.
+    """
+    weights = np.asarray(weights)
+    ax.barh(range(len(weights)), weights, color=COLOURS[0])
+    ax.axvline(1 / len(weights), color=GREY, lw=1, ls="--", label="uniform")
+    ax.set_yticks(range(len(weights)), labels)
+    ax.invert_yaxis()
+    ax.set(title=title, xlabel="weight")
+    ax.legend(loc="lower right")
+    return ax

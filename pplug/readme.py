@@ -1,0 +1,86 @@
+"""The README's tables, generated from the records: `python -m pplug readme`. None of their numbers is typed."""
+
+import json
+import re
+from pathlib import Path
+
+from pplug.files import write_text
+from pplug.results import FOLDER, gain_table, load_records, main_table, markdown
+from pplug.standin import SHIPPED
+from pplug.tasks import LOWER_IS_BETTER, TASKS
+
+README = FOLDER.parent / "README.md"
+GOALS = {
+    "00_start_here": "one user: the same input without and with her embedding, and with someone else's",
+    "01_load_the_data": "six tasks, LaMP's files, simulated users with known personas",
+    "02_embed_histories": "texts to unit vectors, each distinct text once",
+    "03_train_the_user_embedder": "the six equations by hand, then for real; every control; all six tasks",
+    "04_ablate_pooling_and_instruction": "pooling, instruction embedding, soft tokens, labels, temperature",
+    "05_map_user_embeddings": "the map of users, and the numbers that say what it shows",
+}
+
+
+def lessons() -> str:
+    """The lesson table: goal, and minutes and memory as measured when the committed outputs were made."""
+    record = json.loads((FOLDER / "timings.json").read_text())
+    lines = []
+    for run in record["notebooks"]:
+        name, seconds = run["name"], run["seconds"]
+        link = f"[{name}](notebooks/{name}.ipynb)"
+        lines.append([link, GOALS[name], f"{seconds / 60:.1f}", f"{run['peak_mib'] / 1024:.1f} GiB", "CPU"])
+    minutes = sum(run["seconds"] for run in record["notebooks"]) / 60
+    cores = {run["machine"]["cores"] for run in record["notebooks"]}
+    peak = max(run["peak_mib"] for run in record["notebooks"]) / 1024
+    lines.append(["**all**", "", f"**{minutes:.1f}**", f"**{peak:.1f} GiB**", f"CPU, {max(cores)} cores"])
+    return markdown(["lesson", "goal", "minutes", "peak memory", "hardware"], lines)
+
+
+def standin_table() -> str:
+    """What the stand-in gains, on users it has not seen, from each way of telling it about the user."""
+    scores = json.loads((SHIPPED / "scores.json").read_text())
+    lines = []
+    for name in TASKS:
+        found = scores[name]
+        cells = [f"{found['scores']['nothing']['mean']:.3f}"]
+        for way in ("persona", "1 item", "4 items"):
+            g = found["gains"][way]
+            limited = "" if g["low"] > 0 else " ⚠"
+            cells.append(
+                f"{found['scores'][way]['mean']:.3f} ({g['mean']:+.3f} [{g['low']:+.3f}, {g['high']:+.3f}]){limited}"
+            )
+        arrow = "↓" if found["metric"] in LOWER_IS_BETTER else "↑"
+        lines.append([name, f"{found['metric']} {arrow}", *cells, f"{found['described']:.0%}"])
+    head = [
+        "task",
+        "metric",
+        "nothing",
+        "persona in words",
+        "1 item",
+        "4 items",
+        "persona sentence written word for word",
+    ]
+    return markdown(head, lines)
+
+
+TABLES = {
+    "lessons": lessons,
+    "results": lambda: main_table(load_records("main-default")),
+    "gains": lambda: gain_table(load_records("main-default")),
+    "standin": standin_table,
+}
+
+
+def update(path: Path = README) -> None:
+    """Write every table between its markers, `<!-- table: NAME -->` and `<!-- end -->`.
+
+    Raises:
+        ValueError: If a table has no place in the file.
+    """
+    text = path.read_text(encoding="utf-8")
+    for name, make in TABLES.items():
+        pattern = re.compile(rf"(<!-- table: {name} -->\n).*?(<!-- end -->)", re.DOTALL)
+        if not pattern.search(text):
+            raise ValueError(f"{path.name}: expected a place for a table, <!-- table: {name} --> ... <!-- end -->")
+        table = make()
+        text = pattern.sub(lambda match, table=table: f"{match[1]}\n{table}\n\n{match[2]}", text)
+    write_text(path, text)

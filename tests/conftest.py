@@ -1,0 +1,44 @@
+"""What every test gets: no network, two threads, no display, an empty cache of its own."""
+
+import os
+
+# Before anything imports torch, matplotlib or the Hugging Face libraries, which read these once.
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["HF_DATASETS_OFFLINE"] = "1"
+os.environ["MPLBACKEND"] = "Agg"
+os.environ["PPLUG_PROFILE"] = "smoke"
+os.environ["OMP_NUM_THREADS"] = "2"
+os.environ["TOKENIZERS_PARALLELISM"] = "false"  # else a warning from each process that is forked later
+os.environ.pop("CI", None)  # progress lines heed this one; a test that wants one of these sets it
+os.environ.pop("PPLUG_QUIET", None)
+os.environ.pop("PPLUG_DATA", None)
+os.environ.pop("PPLUG_LLM", None)
+
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# No deadline: a shared machine may pause for longer. The same examples each time, so that a red run can be repeated.
+settings.register_profile("pplug", deadline=None, derandomize=True)
+settings.load_profile("pplug")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache(tmp_path_factory) -> Path:
+    """The cache folder of this test session, empty at its start."""
+    folder = tmp_path_factory.mktemp("cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PPLUG_CACHE", str(folder))
+        yield folder
+
+
+@pytest.fixture(scope="session")
+def realdata() -> Path:
+    """A folder with a few real LaMP files, which may not be redistributed and so is not in the repository."""
+    folder = ROOT.parent / "shared" / "realdata"
+    if not folder.is_dir():
+        pytest.skip("needs real LaMP files in ../shared/realdata, which are not part of the repository")
+    return folder

@@ -1,0 +1,74 @@
+from dataclasses import FrozenInstanceError, fields, replace
+
+import pytest
+
+from pplug.config import DEFAULT, GPU, OWN, PROFILES, SMOKE, VARIABLE, Profile, get_profile
+
+
+def test_names_are_the_keys():
+    assert list(PROFILES) == [profile.name for profile in PROFILES.values()] == ["smoke", "default", "gpu"]
+
+
+def test_the_variable_chooses(monkeypatch):
+    monkeypatch.setenv(VARIABLE, "gpu")
+    assert get_profile() == GPU
+    assert get_profile("smoke") == SMOKE, "a name given in code goes first"
+
+
+@pytest.mark.parametrize("value", [None, ""])
+def test_without_the_variable_it_is_default(monkeypatch, value):
+    monkeypatch.delenv(VARIABLE) if value is None else monkeypatch.setenv(VARIABLE, value)
+    assert get_profile() == DEFAULT
+
+
+@pytest.mark.parametrize("name", ["Default", "fast", " smoke"])
+def test_an_unknown_name_is_an_error_that_lists_the_names(monkeypatch, name):
+    monkeypatch.setenv(VARIABLE, name)
+    with pytest.raises(ValueError, match=r"smoke, default, gpu") as caught:
+        get_profile()
+    assert repr(name) in str(caught.value)
+
+
+@pytest.mark.parametrize(("variable", "field"), OWN.items())
+def test_own_data_and_llm_replace_the_profiles(monkeypatch, variable, field):
+    monkeypatch.setenv(variable, "mine")
+    assert get_profile("default") == replace(DEFAULT, **{field: "mine"})
+    monkeypatch.setenv(variable, "")
+    assert get_profile("default") == DEFAULT
+
+
+def test_a_profile_cannot_be_changed():
+    with pytest.raises(FrozenInstanceError):
+        DEFAULT.steps = 1
+
+
+def test_every_field_is_explained():
+    explained = [line.split(":")[0].strip() for line in Profile.__doc__.split("Attributes:")[1].splitlines()]
+    assert [line for line in explained if line.isidentifier()] == [field.name for field in fields(Profile)]
+
+
+@pytest.mark.parametrize("profile", PROFILES.values(), ids=PROFILES)
+def test_values_are_possible(profile):
+    for name in ("n_users", "n_map_users", "epochs", "batch_size", "n_soft_tokens", "beams", "bootstrap"):
+        assert getattr(profile, name) > 0, name
+    assert 0 < profile.learning_rate < 0.1
+    assert len(profile.seeds) == len(set(profile.seeds)) > 0
+    assert profile.steps is None or profile.steps > 0
+    assert profile.n_test is None or 0 < profile.n_test <= profile.n_users
+
+
+def test_smoke_is_the_smallest():
+    for name in ("n_users", "n_test", "n_map_users", "steps", "bootstrap"):
+        assert getattr(SMOKE, name) <= getattr(DEFAULT, name), name
+    assert len(SMOKE.seeds) <= len(DEFAULT.seeds)
+
+
+@pytest.mark.parametrize("profile", [SMOKE, DEFAULT], ids=lambda profile: profile.name)
+def test_only_gpu_needs_the_hub(profile):
+    assert (profile.encoder, profile.llm, profile.data) == ("minilm", "standin", None)
+
+
+def test_gpu_is_the_papers_setting():
+    assert (GPU.llm, GPU.encoder) == ("google/flan-t5-xxl", "BAAI/bge-base-en-v1.5")
+    assert (GPU.batch_size, GPU.learning_rate, GPU.epochs, GPU.steps) == (64, 1e-4, 2, None)
+    assert (GPU.n_soft_tokens, GPU.train_input_encoder, GPU.beams, GPU.n_test) == (1, True, 4, None)

@@ -1,0 +1,179 @@
+"""pyproject.toml, constraints.txt, environment.yml, the workflow and what is installed say the same."""
+
+import ast
+import json
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from importlib.metadata import distribution, packages_distributions
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+
+ROOT = Path(__file__).resolve().parent.parent
+PROJECT_TEXT = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+PROJECT = tomllib.loads(PROJECT_TEXT)["project"]
+DECLARED = [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["dev"]]
+# What the CUDA build of torch adds on Linux; it pins these itself.
+CUDA = re.compile(r"(nvidia|cuda|triton)")
+
+
+def normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def read_constraints() -> dict[str, str]:
+    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    pins = [re.fullmatch(r"([A-Za-z0-9._-]+)==([^\s+;]+)", line) for line in lines if line and line[0] != "#"]
+    assert all(pins), "a line is no exact pin without a local version"
+    return {normal(pin[1]): pin[2] for pin in pins}
+
+
+PINS = read_constraints()
+
+
+def needed() -> set[str]:
+    """The declared dependencies and theirs, as the installed distributions tell."""
+    found, waiting = set(), [Requirement(line) for line in DECLARED]
+    while waiting:
+        requirement = waiting.pop()
+        extras = {"", *requirement.extras}
+        for extra in extras:
+            key = (normal(requirement.name), extra)
+            if key in found or CUDA.match(key[0]):
+                continue
+            found.add(key)
+            for line in distribution(requirement.name).requires or []:
+                child = Requirement(line)
+                if child.marker is None or child.marker.evaluate({"extra": extra}):
+                    waiting.append(child)
+    return {name for name, _ in found}
+
+
+def declared_lines() -> list[str]:
+    lines = [line.strip() for line in PROJECT_TEXT.splitlines()]
+    return [line for line in lines if any(line.startswith(f'"{dependency}"') for dependency in DECLARED)]
+
+
+def test_every_dependency_has_its_reason():
+    lines = declared_lines()
+    assert len(lines) == len(DECLARED) == len({normal(Requirement(line).name) for line in DECLARED})
+    for line in lines:
+        assert re.fullmatch(r'"[^"]+", # \S.{9,}', line), line
+
+
+def test_every_dependency_is_pinned_and_the_pin_is_allowed():
+    for line in DECLARED:
+        requirement = Requirement(line)
+        assert requirement.specifier.contains(PINS[normal(requirement.name)]), line
+
+
+def test_the_constraints_are_what_the_project_needs():
+    unpinned, unneeded = needed() - set(PINS), set(PINS) - needed()
+    assert not unpinned, "installed for the project, but not in constraints.txt"
+    if sys.platform == "linux":
+        assert not unneeded, "in constraints.txt, but nothing needs it"
+
+
+def test_the_constraints_are_sorted_and_installed():
+    assert list(PINS) == sorted(PINS)
+    installed = {name: distribution(name).version.split("+")[0] for name in needed()}
+    assert installed == {name: PINS[name] for name in installed}
+
+
+def test_torch_is_the_pinned_one():
+    assert "torch==2.13.0" in PROJECT["dependencies"]
+    assert PINS["torch"] == "2.13.0"
+
+
+def test_conda_installs_the_same():
+    environment = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))
+    python, pip, by_pip = environment["dependencies"]
+    assert python.split("=")[0] == "python"
+    assert pip == "pip"
+    assert by_pip == {"pip": ["-c constraints.txt", "-e .[dev]"]}, "versions belong into constraints.txt"
+
+
+def test_the_makefile_installs_the_same():
+    assert '-c constraints.txt -e ".[dev]"' in (ROOT / "Makefile").read_text(encoding="utf-8")
+
+
+def test_python_versions_agree():
+    oldest = re.fullmatch(r">=(3\.\d+)", PROJECT["requires-python"])[1]
+    environment = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))
+    jobs = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text(encoding="utf-8"))["jobs"]
+    tested = jobs["test"]["strategy"]["matrix"]["python"]
+    classified = [line.rsplit(" ", 1)[1] for line in PROJECT["classifiers"] if "Python :: 3." in line]
+    assert tested == classified
+    assert tested[0] == oldest == environment["dependencies"][0].split("=")[1]
+    assert f"< ({oldest.replace('.', ', ')})" in (ROOT / "Makefile").read_text(encoding="utf-8")
+
+
+def imported() -> dict[str, str]:
+    """Each top-level package that is imported somewhere in the repository, and one place where."""
+    places = {}
+    sources = {
+        path: path.read_text(encoding="utf-8") for folder in ("pplug", "tests") for path in ROOT.glob(f"{folder}/*.py")
+    }
+    for path in ROOT.glob("notebooks/*.ipynb"):
+        cells = [cell for cell in json.loads(path.read_text(encoding="utf-8"))["cells"] if cell["cell_type"] == "code"]
+        lines = "\n".join("".join(cell["source"]) for cell in cells).splitlines()
+        sources[path] = "\n".join("" if line.lstrip()[:1] in ("%", "!") else line for line in lines)
+    for path, source in sources.items():
+        for node in ast.walk(ast.parse(source)):
+            if isinstance(node, ast.Import):
+                modules = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom) and not node.level:
+                modules = [node.module]
+            else:
+                continue
+            places |= {module.split(".")[0]: path.name for module in modules}
+    return places
+
+
+def test_every_import_is_declared():
+    providers = packages_distributions()
+    declared = {normal(Requirement(line).name) for line in DECLARED}
+    own = {"pplug", "conftest", *(path.stem for path in ROOT.glob("tests/*.py"))}
+    for module, place in imported().items():
+        if module in sys.stdlib_module_names or module in own:
+            continue
+        names = {normal(name) for name in providers.get(module, [])}
+        assert names & declared, f"{place} imports {module}, which pyproject.toml does not declare"
+
+
+def test_no_package_index_is_named():
+    for name in (
+        "pyproject.toml",
+        "constraints.txt",
+        "environment.yml",
+        "Makefile",
+        ".ci/run",
+        ".github/workflows/ci.yml",
+    ):
+        text = (ROOT / name).read_text(encoding="utf-8")
+        assert not re.search(r"index-url|find-links|https?://", text), name
+
+
+def test_ci_runs_the_readmes_commands():
+    script = ROOT / ".ci" / "run"
+    assert os.access(script, os.X_OK)
+    assert re.findall(r"^make \w+$", script.read_text(encoding="utf-8"), re.M) == ["make lint", "make test"]
+    subprocess.run(["bash", "-n", script], check=True)
+
+
+@pytest.mark.parametrize("target", ["run", "test", "lint", "lab", "results", "help"])
+def test_make_has_the_target_and_explains_it(target):
+    assert re.search(rf"^{target}:.* ## \S", (ROOT / "Makefile").read_text(encoding="utf-8"), re.M)
+
+
+def test_the_citation_is_the_papers():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    paper = citation["preferred-citation"]
+    assert (citation["version"], citation["license"]) == (PROJECT["version"], PROJECT["license"])
+    assert len(paper["authors"]) == 9
+    assert "2409.11901" in str(paper["identifiers"])

@@ -1,0 +1,342 @@
+"""Intervals that cover what they should, paired tests with the right sign, and controls that control."""
+
+import random
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pplug import evaluate
+from pplug.evaluate import (
+    INSTRUCTION,
+    ITEMS_1,
+    ITEMS_4,
+    NONE,
+    OTHER,
+    PERSONA,
+    PLUG,
+    ROWS,
+    Interval,
+    answer_prompts,
+    bootstrap_corpus,
+    bootstrap_mean,
+    controls,
+    gain,
+    paired_test,
+    predict,
+    swap_histories,
+)
+from pplug.metrics import corpus_scores, example_scores
+from pplug.tasks import MOVIE_TAGS, TASKS, build_input, prompt_with_items
+from pplug.training import Example
+
+EMPTY = np.zeros((0, 2), dtype=np.float16)
+
+
+def users(n: int, mean: float, seed: int = 0) -> np.ndarray:
+    """`n` scores that vary between users, around a true mean."""
+    return np.random.default_rng(seed).normal(mean, 1.0, n)
+
+
+# Intervals
+
+
+def test_the_interval_covers_the_true_mean_in_about_95_percent_of_draws():
+    covered = 0
+    for draw in range(300):
+        interval = bootstrap_mean(users(40, 0.3, draw), resamples=200, seed=draw)
+        covered += interval.low <= 0.3 <= interval.high
+    assert 0.89 <= covered / 300 <= 0.98
+
+
+def test_the_interval_is_as_wide_as_theory_says():
+    values = users(400, 0)
+    interval = bootstrap_mean(values)
+    assert interval.high - interval.low == pytest.approx(2 * 1.96 * values.std() / 20, rel=0.1)
+    assert interval.mean == values.mean() and interval.p is None
+
+
+def test_several_seeds_cover_a_new_training_too():
+    """Between-seed differences far above those between users: their mean alone would hide them."""
+    shifts = np.array([-1.0, 0.0, 1.0])[:, None]
+    values = shifts + users(50, 0)[None] * 0.01
+    both, alone = bootstrap_mean(values), bootstrap_mean(values.mean(axis=0))
+    assert both.mean == pytest.approx(alone.mean) and alone.high - alone.low < 0.02
+    assert both.low < -0.6 and both.high > 0.6
+
+
+@given(st.floats(-5, 5), st.integers(1, 4), st.integers(1, 9))
+@settings(max_examples=20)
+def test_the_interval_of_a_constant_has_no_width(value, n_seeds, n_users):
+    interval = bootstrap_mean(np.full((n_seeds, n_users), value), resamples=20)
+    assert (interval.mean, interval.low, interval.high) == pytest.approx((value,) * 3)
+
+
+@settings(max_examples=20)
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=20))
+def test_the_interval_holds_its_mean_within_the_data(values):
+    interval = bootstrap_mean(np.array(values), resamples=50)
+    assert min(values) - 1e-9 <= interval.low <= interval.high <= max(values) + 1e-9
+    assert bootstrap_mean(np.array(values), resamples=50) == interval, "the same seed, the same interval"
+
+
+def test_another_seed_resamples_anew():
+    assert bootstrap_mean(users(30, 0), seed=1) != bootstrap_mean(users(30, 0), seed=2)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "excludes"), [(0.1, 0.2, True), (-0.2, -0.1, True), (-0.1, 0.1, False), (0, 1, False)]
+)
+def test_an_interval_excludes_zero_if_it_lies_on_one_side(low, high, excludes):
+    assert Interval(0, low, high).excludes_zero == excludes
+
+
+def labelled(task: str, n: int = 60, right: float = 0.6) -> tuple[list[str], list[str]]:
+    rng = random.Random(0)
+    golds = [rng.choice(TASKS[task].labels) for _ in range(n)]
+    return [gold if rng.random() < right else rng.choice(TASKS[task].labels) for gold in golds], golds
+
+
+@pytest.mark.parametrize("task", ["LaMP-1", "LaMP-2", "LaMP-3"])
+def test_corpus_intervals_bracket_the_score_of_each_metric(task):
+    predictions, golds = labelled(task)
+    intervals = bootstrap_corpus(TASKS[task], predictions, golds, resamples=100)
+    assert tuple(intervals) == TASKS[task].metrics
+    for name, value in corpus_scores(TASKS[task], predictions, golds).items():
+        assert intervals[name].mean == value
+        assert intervals[name].low < value < intervals[name].high
+
+
+def test_corpus_interval_of_accuracy_is_the_one_of_its_mean():
+    predictions, golds = labelled("LaMP-1", 100)
+    found = bootstrap_corpus(TASKS["LaMP-1"], predictions, golds, resamples=400)["accuracy"]
+    mean = bootstrap_mean(example_scores(TASKS["LaMP-1"], predictions, golds)["accuracy"], 400)
+    assert (found.mean, found.low, found.high) == pytest.approx((mean.mean, mean.low, mean.high), abs=0.03)
+
+
+def test_corpus_intervals_of_rouge():
+    golds = ["a b c d", "e f g h", "i j k l"] * 5
+    predictions = ["a b c d", "e f x x", "x x x x"] * 5
+    intervals = bootstrap_corpus(TASKS["LaMP-4"], predictions, golds, resamples=200)
+    assert tuple(intervals) == ("rouge1", "rougeL")
+    assert intervals["rouge1"].mean == pytest.approx(0.5)
+    assert 0.2 < intervals["rouge1"].low < 0.5 < intervals["rouge1"].high < 0.8
+
+
+@pytest.mark.parametrize(
+    ("task", "golds", "expected"),
+    [
+        ("LaMP-2", list(MOVIE_TAGS[:1]) * 9, {"accuracy": 1, "f1": 1 / 15}),
+        ("LaMP-3", ["1", "5"] * 5, {"mae": 0, "rmse": 0}),
+        ("LaMP-7", ["one two"] * 5, {"rouge1": 1, "rougeL": 1}),
+    ],
+)
+def test_perfect_predictions_leave_no_doubt(task, golds, expected):
+    intervals = bootstrap_corpus(TASKS[task], golds, golds, resamples=30)
+    for name, value in expected.items():
+        assert (intervals[name].low, intervals[name].mean, intervals[name].high) == pytest.approx((value,) * 3)
+
+
+# Paired tests
+
+
+def test_a_clear_difference_has_its_sign_and_a_small_p():
+    baseline = users(60, 0)
+    better = paired_test(baseline + users(60, 0.5, 1) * 0.5, baseline)
+    worse = paired_test(baseline, baseline + users(60, 0.5, 1) * 0.5)
+    assert better.low > 0 and better.excludes_zero and better.p == pytest.approx(1 / 2001, rel=2)
+    assert worse.mean == -better.mean and worse.high < 0 and worse.p == better.p
+
+
+def test_pairing_sees_what_users_differences_hide():
+    baseline = users(40, 0) * 10
+    found = paired_test(baseline + 0.1, baseline)
+    assert found.excludes_zero and (found.low, found.high) == pytest.approx((0.1, 0.1))
+
+
+def test_no_difference_is_p_one():
+    same = paired_test(users(20, 0), users(20, 0))
+    assert (same.mean, same.low, same.high, same.p) == (0, 0, 0, 1) and not same.excludes_zero
+
+
+def test_p_is_below_5_percent_in_about_5_percent_of_draws_without_a_difference():
+    found = [paired_test(users(25, 0, s), users(25, 0, s + 1000), resamples=199, seed=s).p for s in range(300)]
+    assert 0.02 <= sum(p <= 0.05 for p in found) / 300 <= 0.09
+    assert 0.4 <= np.mean(found) <= 0.6
+
+
+def test_p_is_exact_for_few_users():
+    """Four users who all gain: of 16 sign patterns 2 are as extreme."""
+    found = paired_test(np.array([1.0, 2.0, 3.0, 4.0]), np.zeros(4), resamples=4000)
+    assert found.p == pytest.approx(2 / 16, abs=0.02)
+
+
+def test_p_flips_whole_users_over_all_seeds():
+    """Three trainings tell nothing new on users: with four users, p stays at 2 of 16 patterns."""
+    gains = np.array([1.0, 2.0, 3.0, 4.0])
+    found = paired_test(np.stack([gains] * 3), np.zeros((3, 4)), resamples=4000)
+    assert found.p == pytest.approx(2 / 16, abs=0.02) and found.mean == 2.5
+
+
+def test_scores_of_other_users_cannot_be_paired():
+    for shape in ((3,), (2, 4), (4, 1)):
+        with pytest.raises(ValueError, match="same users"):
+            paired_test(np.zeros(4), np.zeros(shape))
+
+
+@pytest.mark.parametrize(("metric", "sign"), [("accuracy", 1), ("rouge1", 1), ("f1", 1), ("mae", -1), ("rmse", -1)])
+def test_a_gain_is_positive_when_better(metric, sign):
+    higher, lower = users(30, 5), users(30, 5) - 1
+    assert gain(metric, higher, lower, resamples=50).mean == pytest.approx(sign)
+    assert gain(metric, lower, higher, resamples=50).mean == pytest.approx(-sign)
+    assert gain(metric, higher, lower, resamples=50, seed=3) == gain(metric, higher, lower, resamples=50, seed=3)
+
+
+# Other users' histories
+
+
+def examples_of(owners: list[int]) -> list[Example]:
+    """Examples whose history tells whose it is."""
+    return [
+        Example([i], [i], np.full((owner, 2), owner, dtype=np.float16), np.zeros(2, dtype=np.float16), f"query {i}")
+        for i, owner in enumerate(owners)
+    ]
+
+
+@settings(max_examples=60)
+@given(st.lists(st.integers(0, 4), min_size=2, max_size=12).filter(lambda some: len(set(some)) > 1), st.integers())
+def test_nobody_gets_the_own_history_and_all_else_stays(owners, seed):
+    before = examples_of(owners)
+    swapped = swap_histories(before, [f"u{owner}" for owner in owners], seed)
+    for mine, other, owner in zip(before, swapped, owners, strict=True):
+        assert len(other.history) != owner and any(other.history is some.history for some in before)
+        assert (other.input_ids, other.target_ids, other.query_text) == (
+            mine.input_ids,
+            mine.target_ids,
+            mine.query_text,
+        )
+        assert other.query is mine.query and len(mine.history) == owner
+
+
+def test_swapping_is_seeded():
+    owners = list(range(20))
+    names = [str(owner) for owner in owners]
+
+    def donors(seed: int) -> list[int]:
+        return [len(example.history) for example in swap_histories(examples_of(owners), names, seed)]
+
+    assert donors(0) == donors(0) != donors(1)
+
+
+@pytest.mark.parametrize("names", [["u"], ["u", "u", "u"], []])
+def test_one_user_alone_cannot_be_swapped(names):
+    with pytest.raises(ValueError, match="at least two users"):
+        swap_histories(examples_of([1] * len(names)), names, 0)
+
+
+# Predictions and controls
+
+
+class Echo:
+    """Stands for a model: says its name, the tokens it is asked and how many items it is told."""
+
+    def __init__(self, name: str = "model"):
+        self.name, self.batches, self.options = name, [], []
+        self.llm = self.encoder = None
+        self.tokenizer = self
+
+    def __call__(self, prompts, truncation, max_length):
+        assert truncation and max_length == evaluate.MAX_PROMPT
+        return {"input_ids": [[ord(letter) for letter in prompt] for prompt in prompts]}
+
+    def generate_batch(self, examples, **options):
+        self.batches.append([len(example.input_ids) for example in examples])
+        self.options.append(options)
+        return [f"{''.join(map(chr, example.input_ids))}|{len(example.history)}" for example in examples]
+
+
+@pytest.fixture
+def echo(monkeypatch):
+    def collate(model, examples, for_generation):
+        assert for_generation
+        return {"examples": examples}
+
+    monkeypatch.setattr(evaluate, "collate", collate)
+    return Echo()
+
+
+@settings(max_examples=30)
+@given(st.lists(st.text("abc", max_size=6), max_size=12), st.integers(1, 5))
+def test_predictions_come_in_the_order_given(texts, batch_size):
+    model = Echo()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(evaluate, "collate", lambda model, examples, for_generation: {"examples": examples})
+        found = predict(model, [Example([*map(ord, text)], [], EMPTY, EMPTY, "") for text in texts], batch_size)
+    assert found == [f"{text}|0" for text in texts]
+    assert [n for batch in model.batches for n in batch] == sorted(map(len, texts)), "batches of similar length"
+    assert all(0 < len(batch) <= batch_size for batch in model.batches)
+
+
+def test_prompts_are_answered_as_text_alone_with_the_options_given(echo):
+    assert answer_prompts(echo, ["b", "aa"], num_beams=2) == ["b|0", "aa|0"]
+    assert echo.options == [{"num_beams": 2}]
+
+
+@pytest.fixture
+def case(monkeypatch, echo):
+    """Three users of one question each, and models that say who was asked what."""
+    task = TASKS["LaMP-7"]
+    items = [{"text": text} for text in ("cat one", "dog two", "cat three", "cow four", "cat five")]
+    rows = {"a": [0, 1, 2], "b": [3], "c": [4, 1]}
+    examples = [
+        {"id": user, "user_id": user, "input": build_input(task, tweet="cat"), "output": "", "profile": found}
+        for user, found in rows.items()
+    ]
+    data = SimpleNamespace(task=task, items=items, factors={user: {"persona": f"This is {user}."} for user in rows})
+
+    def prepare(model, data, examples):
+        return [Example([*map(ord, e["id"])], [], np.zeros((len(e["profile"]), 2)), EMPTY, "") for e in examples]
+
+    monkeypatch.setattr(evaluate, "prepare", prepare)
+    plain = Echo("plain")
+    monkeypatch.setattr(evaluate, "PersonalizedLM", lambda llm, tokenizer, plug, encoder: plain)
+    for model in (echo, plain):
+        monkeypatch.setattr(model, "generate_batch", lambda examples, model=model, **options: [
+            f"{model.name} {''.join(map(chr, e.input_ids))}|{len(e.history)}" for e in examples
+        ])  # fmt: skip
+    return SimpleNamespace(data=data, examples=examples, model=echo, asked=build_input(task, tweet="cat"))
+
+
+def test_every_row_is_what_it_is_called(case):
+    instruction = Echo("instruction")
+    found = controls(case.model, case.data, case.examples, instruction, seed=0)
+    assert tuple(found) == ROWS
+    assert found[NONE] == ["plain a|3", "plain b|1", "plain c|2"]
+    assert found[PLUG] == ["model a|3", "model b|1", "model c|2"]
+    assert found[INSTRUCTION] == ["a|3", "b|1", "c|2"]
+    for text, own in zip(found[OTHER], (3, 1, 2), strict=True):
+        assert text.startswith("model ") and int(text.split("|")[1]) != own
+    assert found[PERSONA] == [f"plain This is {user}. {case.asked}|0" for user in "abc"]
+    items = case.data.items
+    told = {  # the most similar last, of equally similar ones the newer
+        ITEMS_1: [[items[2]], [items[3]], [items[4]]],
+        ITEMS_4: [[items[1], items[0], items[2]], [items[3]], [items[1], items[4]]],
+    }
+    for row, chosen in told.items():
+        assert found[row] == [f"plain {prompt_with_items(case.data.task, some, case.asked)}|0" for some in chosen], row
+
+
+def test_rows_that_cannot_be_are_left_out(case):
+    case.data.factors = None
+    assert set(ROWS) - set(controls(case.model, case.data, case.examples, None, 0)) == {PERSONA, INSTRUCTION}
+
+
+def test_only_the_rows_asked_for_are_computed(case):
+    case.data.items = None  # retrieving would fail
+    assert tuple(controls(case.model, case.data, case.examples, None, 0, only=(PLUG, OTHER, PERSONA))) == (
+        OTHER,
+        PLUG,
+        PERSONA,
+    )

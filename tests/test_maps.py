@@ -1,0 +1,315 @@
+"""maps.py: every number has the value it must have on users that were made to have it."""
+
+import random
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from datasets import Dataset
+from torch import nn
+
+from pplug import maps
+from pplug.data import Data, load
+from pplug.embedder import Plug, PlugConfig
+from pplug.simulate import simulate
+from pplug.tasks import get_task
+from pplug.training import Example
+
+D, H = 6, 8  # encoder and LLM width
+
+
+def clusters(n: int = 60, groups: int = 3, spread: float = 0.05, width: int = 8, seed: int = 0):
+    """Users around `groups` orthogonal directions, and the direction of each."""
+    rng = np.random.default_rng(seed)
+    labels = np.arange(n) % groups
+    return (np.eye(width)[labels] + spread * rng.normal(size=(n, width))).astype(np.float32), labels
+
+
+def noise(n: int = 60, width: int = 8, seed: int = 1):
+    return np.random.default_rng(seed).normal(size=(n, width)).astype(np.float32)
+
+
+def user(n_items: int, seed: int = 0, query=None) -> Example:
+    vectors = np.random.default_rng(seed).normal(size=(n_items + 1, D))
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    query = vectors[-1] if query is None else query
+    return Example([3, 4], [], vectors[:n_items].astype(np.float16), query.astype(np.float16), f"query {seed}")
+
+
+class Model(nn.Module):
+    """As much of a `PersonalizedLM` as a user embedding needs."""
+
+    def __init__(self, **choices):
+        super().__init__()
+        torch.manual_seed(0)
+        self.plug = Plug(PlugConfig(encoder_width=D, llm_width=H, embedding_norm=1.0, **choices)).eval()
+        self.llm = type("LLM", (), {"device": torch.device("cpu")})
+        self.tokenizer = type("Tokenizer", (), {"pad_token_id": 0})
+        self.is_encoder_decoder = True
+
+
+# --- from users to vectors
+
+
+def test_embeddings_are_those_of_the_plug_one_by_one():
+    model = Model(soft_tokens=2)
+    users = [user(n, seed=n) for n in (3, 1, 5)]
+    vectors = maps.user_embeddings(model, users, batch_size=2)
+    assert vectors.shape == (3, 2 * H)
+    assert vectors.dtype == np.float32
+    for vector, example in zip(vectors, users, strict=True):
+        x, h = (torch.from_numpy(v.astype(np.float32)) for v in (example.query, example.history))
+        x = nn.functional.normalize(x, dim=0)
+        w = torch.softmax(h @ x, dim=0)  # Eq. 3; the input encoder starts as the identity
+        expected = (w[:, None] * model.plug.projector(h)).sum(0).view(2, H)  # Eq. 4
+        expected = expected / expected.norm(dim=-1, keepdim=True)
+        np.testing.assert_allclose(vector, expected.detach().flatten(), atol=1e-6)
+
+
+def test_embeddings_do_not_depend_on_the_company():
+    users = [user(n, seed=n) for n in (3, 1, 0, 5)]
+    together = maps.user_embeddings(Model(), users)
+    np.testing.assert_allclose(together, np.concatenate([maps.user_embeddings(Model(), [u]) for u in users]), atol=1e-6)
+
+
+def test_no_history_and_no_users():
+    assert np.isfinite(maps.user_embeddings(Model(), [user(0), user(2)])).all()
+    assert maps.user_embeddings(Model(soft_tokens=3), []).shape == (0, 3 * H)
+
+
+def test_embedding_depends_on_the_input_unless_it_is_held_fixed(monkeypatch):
+    history = user(4).history
+    rows = [Example([3], [], history, user(0, seed=s).query, f"query {s}") for s in (1, 2)]
+    other = [Example([3], [], history, user(0, seed=s).query, f"query {s}") for s in (7, 8)]
+    monkeypatch.setattr(maps, "prepare", lambda model, data, examples: examples)
+    model = Model()
+    apart = maps.user_embeddings(model, rows)
+    assert np.abs(apart[0] - apart[1]).max() > 1e-3
+
+    held = maps.mean_query(model, None, rows)
+    assert [e.query_text for e in held] == ["query 1"] * 2
+    np.testing.assert_array_equal(*[e.query for e in held])
+    assert np.linalg.norm(held[0].query.astype(float)) == pytest.approx(1, abs=1e-3)
+    direction = sum(e.query.astype(float) for e in rows)
+    assert held[0].query.astype(float) @ direction == pytest.approx(np.linalg.norm(direction), abs=1e-2)
+    np.testing.assert_allclose(*maps.user_embeddings(model, held), atol=1e-6)
+
+    later = maps.mean_query(model, None, other, like=held)
+    np.testing.assert_array_equal(later[1].query, held[0].query)
+    assert later[1].query_text == held[0].query_text
+    assert rows[0].query_text == "query 1", "the examples given are left as they were"
+
+
+def test_mean_history():
+    users = [user(3, seed=1), user(0)]
+    means = maps.mean_history(users)
+    expected = users[0].history.astype(np.float32).mean(axis=0)
+    np.testing.assert_allclose(means[0], expected / np.linalg.norm(expected), atol=1e-6)
+    np.testing.assert_array_equal(means[1], np.zeros(D))
+
+
+def test_few_users_bring_their_items_alone(tmp_path):
+    data = load(simulate(tmp_path, "LaMP-4", 4, seed=0), "LaMP-4")
+    rows = data.splits["test"].to_list()[1:3]
+    few, examples = maps.few_users(data, rows, newest=3)
+    assert len(few.items) <= 6
+    for row, example in zip(rows, examples, strict=True):
+        assert [few.items[i] for i in example["profile"]] == [data.items[i] for i in row["profile"][-3:]]
+        assert example["input"] == row["input"]
+    assert maps.few_users(data, rows, newest=0)[1][0].keys() == rows[0].keys()
+    assert [few.items[i] for i in examples[0]["profile"]] != [few.items[i] for i in examples[1]["profile"]]
+    whole, examples = maps.few_users(data, rows)
+    assert [len(example["profile"]) for example in examples] == [len(row["profile"]) for row in rows]
+    assert max(max(example["profile"]) for example in examples) == len(whole.items) - 1
+
+
+def test_true_values(tmp_path):
+    data = load(simulate(tmp_path, "LaMP-4", 4, seed=0), "LaMP-4")
+    rows = data.splits["test"].to_list()[1:]
+    values = maps.true_values(data, rows)
+    assert set(values) == {"hard", "soft"}
+    assert values["soft"].tolist() == [data.factors[row["user_id"]]["values"]["soft"] for row in rows]
+    assert maps.true_values(replace(data, factors=None), rows) == {}
+
+
+def test_first_words():
+    titles = ["Why now?", "why not", "Five things", "", "Five more", "Breaking: it", "So"]
+    data = Data(get_task("LaMP-4"), Dataset.from_list([{"text": "", "title": title} for title in titles]), {}, "")
+    profiles = [[0, 1, 2], [2, 4, 1], [0], [3], [], [5], [6]]
+    words = maps.first_words(data, [{"profile": profile} for profile in profiles], most=2)
+    assert words.tolist() == ["why", "five", "why", "other", "other", "other", "other"]
+
+
+def test_halves_share_the_history():
+    whole = [user(5), user(1), user(0)]
+    even, odd = maps.halves(whole)
+    assert [len(e.history) for e in even] == [3, 1, 0]
+    assert [len(e.history) for e in odd] == [2, 0, 0]
+    np.testing.assert_array_equal(even[0].history, whole[0].history[[0, 2, 4]])
+    np.testing.assert_array_equal(odd[0].history, whole[0].history[[1, 3]])
+    np.testing.assert_array_equal(odd[0].query, whole[0].query)
+
+
+def test_prefixes_are_the_oldest_items():
+    whole = user(5)
+    short = maps.prefixes(whole, [1, 3, 5, 9])
+    assert [len(e.history) for e in short] == [1, 3, 5, 5]
+    np.testing.assert_array_equal(short[1].history, whole.history[:3])
+
+
+# --- from vectors to points
+
+
+@pytest.fixture(scope="module")
+def umap_clusters():
+    """UMAP compiles for some seconds in each process: once is enough."""
+    vectors, labels = clusters()
+    return vectors, labels, maps.fit_umap(vectors, seed=0)
+
+
+def test_umap_keeps_clusters_and_places_newcomers(umap_clusters):
+    vectors, labels, umap = umap_clusters
+    assert umap.embedding_.shape == (60, 2)
+    assert maps.silhouette(umap.embedding_, labels) > 0.8
+    assert maps.trust(vectors, umap.embedding_) > 0.85
+    new, new_labels = clusters(n=9, seed=5)
+    placed = umap.transform(new)
+    assert maps.neighbour_hits(umap.embedding_, labels, placed, new_labels, metric="euclidean").mean() == 1
+
+
+def test_umap_is_reproducible(umap_clusters):
+    vectors, _, umap = umap_clusters
+    np.testing.assert_array_equal(maps.fit_umap(vectors, seed=0).embedding_, umap.embedding_)
+    assert np.abs(maps.fit_umap(vectors, seed=1).embedding_ - umap.embedding_).max() > 0.1
+
+
+def test_umap_of_few_users():
+    assert maps.fit_umap(noise(5)).embedding_.shape == (5, 2)
+    with pytest.raises(ValueError, match="at least 5 users, there are 4"):
+        maps.fit_umap(noise(4))
+
+
+def test_pca_finds_the_plane_that_holds_everything():
+    plane = noise(40, width=2) @ noise(2, width=8)
+    pca = maps.fit_pca(plane)
+    assert pca.explained_variance_ratio_.sum() == pytest.approx(1, abs=1e-5)
+    np.testing.assert_allclose(
+        np.linalg.norm(np.diff(pca.transform(plane), axis=0), axis=1),
+        np.linalg.norm(np.diff(plane, axis=0), axis=1),
+        rtol=1e-4,
+    )
+
+
+# --- does the embedding say it?
+
+
+def test_probe_reads_what_is_there_and_nothing_else():
+    vectors, labels = clusters(n=90)
+    assert maps.probe_accuracy(vectors, labels) == 1
+    shuffled = np.random.default_rng(0).permutation(labels)
+    assert maps.probe_accuracy(vectors, shuffled) == pytest.approx(1 / 3, abs=0.15)
+    assert set(maps.probe_hits(vectors, shuffled)) == {0.0, 1.0}
+
+
+def test_probe_reads_a_direction_that_no_map_shows():
+    vectors = noise(200, width=50)
+    labels = np.where(vectors[:, 7] > 0, "up", "down")  # one of fifty equal directions
+    assert maps.probe_accuracy(vectors, labels) > 0.75
+    assert abs(maps.silhouette(maps.fit_pca(vectors).transform(vectors), labels)) < 0.1
+
+
+def test_probe_without_a_question():
+    assert np.isnan(maps.probe_accuracy(noise(6), ["a"] * 5 + ["b"])), "one user of b: nothing to train on"
+    assert np.isnan(maps.probe_accuracy(noise(6), ["a"] * 6))
+    assert maps.probe_hits(noise(5), list("aabbb")).shape == (5,), "as many folds as there are"
+
+
+def test_majority():
+    assert maps.majority_share(list("aabac")) == 0.6
+    assert maps.majority_share(list("aabac"), of=list("bbba")) == 0.25
+
+
+def test_neighbours_vote():
+    vectors, labels = clusters()
+    new, truth = clusters(n=12, seed=9)
+    assert maps.neighbour_hits(vectors, labels, new, truth).mean() == 1
+    assert maps.neighbour_hits(vectors, labels, new, (truth + 1) % 3).mean() == 0
+    assert maps.neighbour_hits(vectors[:2], labels[:2], new, truth, k=50).shape == (12,)
+
+
+def test_silhouette_by_hand():
+    points = np.array([[0, 0], [0, 1], [3, 0], [3, 1]])
+    b = (3 + np.sqrt(10)) / 2  # mean distance to the other pair; within the pair it is 1
+    assert maps.silhouette(points, list("xxyy")) == pytest.approx((b - 1) / b)
+
+
+def test_silhouette_of_clusters_and_of_chance():
+    vectors, labels = clusters(n=90)
+    shuffled = np.random.default_rng(0).permutation(labels)
+    for metric in ("euclidean", "cosine"):
+        assert maps.silhouette(vectors, labels, metric) > 0.8
+        assert maps.silhouette(vectors, shuffled, metric) == pytest.approx(0, abs=0.1)
+        assert maps.silhouette(noise(90), labels, metric) == pytest.approx(0, abs=0.05)
+    assert np.isnan(maps.silhouette(vectors, ["one"] * 90))
+    assert np.isnan(maps.silhouette(vectors, range(90)))
+
+
+# --- does the map show it?
+
+
+def test_trust():
+    angle = np.linspace(0, 1.5, 60)
+    vectors = np.stack([np.cos(angle), np.sin(angle)], axis=1)  # unit length: both distances have the same order
+    assert maps.trust(vectors, vectors) == 1
+    assert maps.trust(vectors, 5 - 2 * vectors) == 1, "moved, turned and stretched: still the same map"
+    assert maps.trust(vectors, np.random.default_rng(0).permutation(vectors)) == pytest.approx(0.5, abs=0.1)
+    assert np.isfinite(maps.trust(vectors[:3], vectors[:3]))
+    assert np.isnan(maps.trust(vectors[:2], vectors[:2]))
+
+
+def test_neighbour_overlap():
+    points = noise(100, width=2)
+    turned = points @ np.array([[0.0, -1.0], [1.0, 0.0]]) * 3 + 7
+    assert maps.neighbour_overlap(points, turned) == 1
+    assert maps.neighbour_overlap(points, noise(100, width=2, seed=2)) == pytest.approx(10 / 99, abs=0.05)
+    assert maps.neighbour_overlap(points[:3], turned[:3], k=10) == 1, "all users are neighbours"
+
+
+def test_retrieval_of_oneself():
+    vectors = noise(50)
+    assert maps.retrieval_rate(vectors, vectors) == (1, 1)
+    assert maps.retrieval_rate(vectors, 3 * vectors) == (1, 1), "by direction"
+    worst = maps.retrieval_rate(vectors, -vectors)
+    assert worst[0] == 0
+    assert worst[1] == pytest.approx(1 / 50)
+
+
+def test_retrieval_at_chance():
+    n = 50
+    harmonic = sum(1 / i for i in range(1, n + 1)) / n
+    same = np.ones((n, 4), dtype=np.float32)
+    assert maps.retrieval_rate(same, same) == pytest.approx((1 / n, harmonic)), "one vector for all tells nobody apart"
+    nothing = np.zeros((n, 4), dtype=np.float32)
+    assert maps.retrieval_rate(nothing, nothing) == pytest.approx((1 / n, harmonic))
+    rates = [maps.retrieval_rate(noise(n, seed=s), noise(n, seed=s + 100)) for s in range(20)]
+    np.testing.assert_allclose(np.mean(rates, axis=0), (1 / n, harmonic), atol=0.02)
+
+
+def test_retrieval_counts_users_by_rank():
+    first = np.eye(3)
+    second = np.array([[1.0, 0, 0], [0, 0.1, 1], [0, 0, 1]])
+    assert maps.retrieval_rate(first, second) == (1.0, 1.0)  # the second user's own is weak, but no other comes near
+    second[2] = [0, 1, 0.5]
+    rate, reciprocal = maps.retrieval_rate(first, second)
+    assert (rate, reciprocal) == pytest.approx((1 / 3, (1 + 1 / 2 + 1 / 2) / 3))
+
+
+def test_halves_of_like_users_find_each_other():
+    rng = random.Random(0)
+    users = []
+    for seed in range(8):
+        whole = user(1, seed)
+        users.append(replace(whole, history=np.repeat(whole.history, 4 + rng.randrange(3), axis=0)))
+    even, odd = (maps.user_embeddings(Model(), half) for half in maps.halves(users))
+    assert maps.retrieval_rate(even, odd) == (1, 1)

@@ -1,0 +1,141 @@
+"""The frozen LLM with the plug in front, for encoder-decoder and decoder-only LLMs."""
+
+import pytest
+import tiny
+import torch
+
+from pplug.model import PersonalizedLM, build, embedding_norm, load_llm
+from pplug.training import collate
+
+KINDS = ("t5", "llama", "qwen")
+TEXTS = ["one two three", "four", "generate a headline for the following article"]
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def llm_folder(request, tmp_path_factory):
+    return tiny.save_llm(request.param, tmp_path_factory.mktemp(request.param))
+
+
+@pytest.fixture
+def model(llm_folder):
+    llm, tokenizer = load_llm(str(llm_folder))
+    torch.manual_seed(0)
+    return build(llm, tokenizer, tiny.MadeUpEncoder()).eval()
+
+
+def examples(model, lengths=(3, 0, 5)):
+    pairs = zip(TEXTS, lengths, strict=True)
+    return [
+        tiny.example(model.tokenizer, t, "three four", n, i, model.is_encoder_decoder) for i, (t, n) in enumerate(pairs)
+    ]
+
+
+def plain(model) -> PersonalizedLM:
+    return PersonalizedLM(model.llm, model.tokenizer)
+
+
+def test_every_parameter_of_the_llm_is_frozen(model):
+    assert not any(p.requires_grad for p in model.llm.parameters())
+    assert all(p.requires_grad for p in model.plug.parameters())
+    assert not model.train().llm.training and model.plug.training
+
+
+def test_without_soft_prompt_the_wrapped_llm_equals_the_plain_one(model):
+    batch = collate(plain(model), examples(model))
+    ours = plain(model)(**batch)
+    theirs = model.llm(**{name: batch[name] for name in ("input_ids", "attention_mask", "labels")})
+    assert torch.allclose(ours["logits"], theirs.logits, atol=1e-5)
+    assert torch.allclose(ours["loss"], theirs.loss, atol=1e-5)
+
+
+def test_without_soft_prompt_generation_equals_the_plain_llms(model):
+    batch = collate(plain(model), examples(model), for_generation=True)
+    ids = model.llm.generate(**batch, max_new_tokens=6, do_sample=False, pad_token_id=0)
+    own = ids if model.is_encoder_decoder else ids[:, batch["input_ids"].shape[1] :]
+    theirs = [text.strip() for text in model.tokenizer.batch_decode(own, skip_special_tokens=True)]
+    assert plain(model).generate_batch(**batch, max_new_tokens=6) == theirs
+
+
+def test_the_soft_prompt_stands_directly_in_front_of_the_input(model):
+    batch = collate(model, examples(model), for_generation=True)
+    joined, mask = model.join(**batch)
+    soft = model.plug(batch["query"], batch["history"], batch["history_mask"])
+    for row, example in enumerate(examples(model)):
+        embedded = model.llm.get_input_embeddings()(torch.tensor(example.input_ids))
+        assert torch.allclose(joined[row][mask[row].bool()], torch.cat([soft[row], embedded]), atol=1e-6)
+
+
+def test_padding_and_batch_mates_change_nothing_for_a_user(model):
+    together = collate(model, examples(model))
+    loss = []
+    for example in examples(model):
+        loss.append(model(**collate(model, [example]))["loss"])
+    weights = [float((collate(model, [e])["labels"] != -100).sum()) for e in examples(model)]
+    mean = sum(w * value for w, value in zip(weights, loss, strict=True)) / sum(weights)
+    assert torch.allclose(model(**together)["loss"], mean, atol=1e-5)
+    alone = [
+        model.generate_batch(**collate(model, [e], for_generation=True), max_new_tokens=5)[0] for e in examples(model)
+    ]
+    assert model.generate_batch(**collate(model, examples(model), for_generation=True), max_new_tokens=5) == alone
+
+
+def test_the_users_history_reaches_the_output(model):
+    batch = collate(model, examples(model))
+    other = batch | {"history": -batch["history"]}
+    ours, theirs = model(**batch)["logits"], model(**other)["logits"]
+    assert not torch.allclose(ours[0], theirs[0], atol=1e-4)
+    assert torch.allclose(ours[1], theirs[1], atol=1e-6)  # no history: nothing to change
+
+
+def test_only_the_targets_tokens_count_in_the_loss(model):
+    batch = collate(model, examples(model)[:1])
+    counted = int((batch["labels"] != -100).sum())
+    assert counted == len(examples(model)[0].target_ids)
+
+
+def test_the_embedding_norm_is_measured_on_the_llm(model):
+    table = model.llm.get_input_embeddings().weight
+    assert embedding_norm(model.llm) == pytest.approx(float(table.norm(dim=-1).mean()), rel=1e-5)
+    assert model.plug.config.embedding_norm == pytest.approx(embedding_norm(model.llm))
+
+
+def test_a_state_dict_holds_the_plug_and_nothing_else(model):
+    assert set(model.state_dict()) == set(model.plug.state_dict())
+    assert plain(model).state_dict() == {}
+
+
+def test_save_then_load_gives_the_same_logits(model, llm_folder, tmp_path, monkeypatch):
+    monkeypatch.setattr("pplug.model.load_encoder", lambda name: tiny.MadeUpEncoder(name))
+    model.facts = {"llm": str(llm_folder), "encoder": "made-up", "task": "LaMP-4", "data_hash": "0" * 64}
+    model.save_pretrained(tmp_path / "plug")
+    assert sorted(p.name for p in (tmp_path / "plug").iterdir()) == ["plug.json", "plug.safetensors"]
+    loaded = PersonalizedLM.from_pretrained(tmp_path / "plug")
+    batch = collate(model, examples(model))
+    assert torch.equal(model(**batch)["logits"], loaded(**batch)["logits"])
+    assert loaded.facts == model.facts and loaded.plug.config == model.plug.config
+
+
+def test_loading_from_a_folder_without_a_plug_says_what_is_missing(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"plug\.safetensors"):
+        PersonalizedLM.from_pretrained(tmp_path)
+
+
+def test_generate_answers_with_and_without_history(model, monkeypatch):
+    asked = []
+
+    def made_up(encoder, texts, cache=None, is_query=False):
+        asked.append((texts, is_query))
+        return tiny.vectors(len(texts))
+
+    monkeypatch.setattr("pplug.model.encode", made_up)
+    model.facts = {"task": "LaMP-4"}
+    text = "Generate a headline for the following article: one two"
+    answer = model.generate(text, history=[{"text": "a", "title": "b"}], max_new_tokens=4)
+    assert isinstance(answer, str) and isinstance(model.generate(text, history=[], max_new_tokens=4), str)
+    assert asked[:2] == [(["one two"], True), (["a b"], False)]
+
+
+def test_generate_refuses_an_input_that_does_not_follow_the_template(model):
+    model.facts = {"task": "LaMP-4"}
+    with pytest.raises(ValueError, match="template"):
+        model.generate("Write me a poem", history=[])

@@ -1,0 +1,205 @@
+"""The stand-in: its training mix and tokenizer, that the recipe learns, that shipped weights score as recorded."""
+
+import json
+import random
+from dataclasses import replace
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pplug.data import load
+from pplug.model import load_llm
+from pplug.simulate import simulate
+from pplug.standin import (
+    SHIPPED,
+    Recipe,
+    lamp_writers,
+    pick_items,
+    save_standin,
+    simulated_writers,
+    train_standin,
+    train_tokenizer,
+    training_pair,
+)
+from pplug.standin_check import HELD_OUT_PREFIX, HELD_OUT_SEED, check
+from pplug.tasks import TASKS, get_task
+
+TINY = Recipe(
+    width=64,
+    feed_forward=128,
+    encoder_layers=2,
+    decoder_layers=1,
+    heads=4,
+    vocabulary=700,
+    steps=120,
+    tokens_per_batch=800,
+    learning_rate=5e-3,
+)
+
+
+@pytest.fixture(scope="module")
+def shipped():
+    return load_llm("standin")
+
+
+@given(st.text(max_size=60))
+def test_the_shipped_tokenizer_encodes_any_text_without_unknown_tokens(shipped, text):
+    _, tokenizer = shipped
+    ids = tokenizer(text)["input_ids"]
+    assert tokenizer.unk_token_id is None and ids[-1] == tokenizer.eos_token_id
+    clean = text.encode("utf-8", "replace").decode()
+    decoded = tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+    assert decoded.strip() == clean.strip() or any(part in clean for part in ("<pad>", "</s>"))
+
+
+def test_the_fixed_parts_of_a_template_are_single_tokens(shipped):
+    _, tokenizer = shipped
+    for task in TASKS.values():
+        words = len(task.template.split())
+        assert len(tokenizer(task.template.split("{")[0])["input_ids"]) <= 3 < words
+
+
+def test_the_training_mix_has_every_way_of_telling_about_a_user():
+    writers = simulated_writers("LaMP-4", 20, seed=1, prefix="t")
+    rng, recipe = random.Random(0), Recipe()
+    pairs = [training_pair(rng.choice(writers), rng, 4, recipe) for _ in range(600)]
+    told = [p.startswith("This editor") for p, _ in pairs]
+    shown = [p.startswith("the headline for") for p, _ in pairs]
+    described = [p.startswith("describe the user:") for p, _ in pairs]
+    plain = [p.startswith("Generate") for p, _ in pairs]
+    assert min(map(sum, (told, shown, described, plain))) > 30
+    assert sum(told) + sum(shown) + sum(described) + sum(plain) == 600
+    assert all(t.startswith("This editor") for (_, t), d in zip(pairs, described, strict=True) if d)
+
+
+def test_before_the_curriculum_reaches_items_no_prompt_has_any():
+    writers, rng = simulated_writers("LaMP-4", 20, seed=1, prefix="t"), random.Random(0)
+    prompts = [training_pair(rng.choice(writers), rng, 0, Recipe())[0] for _ in range(200)]
+    assert not any("the headline for" in p or "describe" in p for p in prompts)
+
+
+def test_items_in_a_prompt_come_from_before_the_question():
+    for writer in simulated_writers("LaMP-3", 5, seed=1, prefix="t"):
+        for text, _, n_before in writer.questions:
+            asked = text.split("review: ")[1]
+            assert writer.items[n_before]["text"] == asked
+
+
+def test_the_most_similar_item_stands_next_to_the_input():
+    task = get_task("LaMP-4")
+    items = [{"text": "cats and dogs", "title": "Pets"}, {"text": "a bank merger", "title": "Money"}]
+    picked = pick_items(task, "Generate a headline for the following article: the bank plans a merger", items, 2)
+    assert [item["title"] for item in picked] == ["Pets", "Money"]
+    assert pick_items(task, "Generate a headline for the following article: x", [], 4) == []
+
+
+def test_writers_from_lamp_files_know_persona_and_history(tmp_path):
+    data = load(simulate(tmp_path / "LaMP-4", "LaMP-4", 10, seed=3), "LaMP-4", tmp_path / "cache")
+    train, dev = lamp_writers(data), lamp_writers(data, "dev")
+    assert len(train) > len(data.splits["train"]) and len(dev) == 10
+    assert {w.persona for w in train} == {f["persona"] for f in data.factors.values()}
+    assert all(n == len(w.items) for w in train for _, _, n in w.questions)
+
+
+@pytest.fixture(scope="module")
+def tiny_standin():
+    writers = simulated_writers("LaMP-4", 60, seed=5, prefix="t")
+    lines = []
+    model, tokenizer = train_standin(writers, TINY, log=lines.append)
+    return model, tokenizer, lines
+
+
+def test_a_tiny_one_trained_from_the_recipe_learns(tiny_standin):
+    model, tokenizer, _ = tiny_standin
+    writers = simulated_writers("LaMP-4", 30, seed=6, prefix="v")
+
+    def loss(m) -> float:
+        prompts = tokenizer([w.questions[-1][0] for w in writers], padding=True, return_tensors="pt")
+        labels = tokenizer([w.questions[-1][1] for w in writers], padding=True, return_tensors="pt")["input_ids"]
+        with torch.no_grad():
+            out = m(
+                **{k: prompts[k] for k in ("input_ids", "attention_mask")}, labels=labels.masked_fill(labels == 0, -100)
+            )
+        return float(out.loss)
+
+    torch.manual_seed(1)
+    untrained = type(model)(model.config).eval()
+    assert loss(model) < loss(untrained) / 2
+
+
+def test_training_a_stand_in_twice_gives_the_same_weights_and_resuming_too(tmp_path):
+    writers, recipe = simulated_writers("LaMP-3", 10, seed=5, prefix="t"), replace(TINY, steps=6, vocabulary=400)
+
+    class Stopped(Exception):
+        pass
+
+    def weights(**options):
+        return torch.cat([p.flatten() for p in train_standin(writers, recipe, log=str, **options)[0].parameters()])
+
+    once = weights()
+    assert torch.equal(once, weights())
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(Stopped):
+        patch.setattr("pplug.standin.SAVE_EVERY", 3)
+        patch.setattr("pplug.standin._loss", _failing_after(4, Stopped))
+        train_standin(writers, recipe, checkpoint=tmp_path / "state.pt", log=str)
+    assert torch.equal(once, weights(checkpoint=tmp_path / "state.pt"))
+
+
+def _failing_after(n: int, error: type[Exception]):
+    from pplug.standin import _loss
+
+    calls = []
+
+    def loss(*arguments):
+        calls.append(1)
+        if len(calls) > n:
+            raise error
+        return _loss(*arguments)
+
+    return loss
+
+
+def test_weights_are_saved_in_half_precision_with_the_recipe_beside(tiny_standin, tmp_path):
+    model, tokenizer, _ = tiny_standin
+    save_standin(tmp_path, model, tokenizer, TINY, {"seconds": 1})
+    from safetensors.torch import load_file
+
+    assert {t.dtype for t in load_file(tmp_path / "model.safetensors").values()} == {torch.float16}
+    assert json.loads((tmp_path / "recipe.json").read_text())["recipe"]["seed"] == TINY.seed
+    loaded, _ = load_llm(str(tmp_path))
+    assert all(torch.equal(a, b) for a, b in zip(model.parameters(), loaded.parameters(), strict=True))
+
+
+def test_a_byte_level_tokenizer_needs_no_more_than_its_alphabet():
+    tokenizer = train_tokenizer(["abc"], 300)
+    assert (
+        tokenizer.decode(tokenizer("naïve 東京 🙂")["input_ids"], skip_special_tokens=True).strip() == "naïve 東京 🙂"
+    )
+
+
+def test_the_shipped_weights_are_small_half_precision_and_of_the_recorded_recipe():
+    from safetensors import safe_open
+
+    assert (SHIPPED / "model.safetensors").stat().st_size <= 25e6
+    with safe_open(SHIPPED / "model.safetensors", "pt") as weights:
+        assert {weights.get_slice(name).get_dtype() for name in weights.keys()} == {"F16"}  # noqa: SIM118
+    recorded = json.loads((SHIPPED / "recipe.json").read_text())
+    assert recorded["recipe"] == json.loads(json.dumps(Recipe().__dict__))
+    assert recorded["simulated_seed"] != HELD_OUT_SEED
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_the_shipped_weights_give_the_recorded_scores(shipped, task):
+    recorded = json.loads((SHIPPED / "scores.json").read_text())[task]
+    held_out = simulated_writers(task, recorded["n"], HELD_OUT_SEED, HELD_OUT_PREFIX)
+    measured = check(*shipped, held_out)
+    for way, interval in recorded["scores"].items():  # a near-tie may fall the other way on another processor
+        assert measured["scores"][way]["mean"] == pytest.approx(interval["mean"], abs=0.02), way
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_the_shipped_stand_in_uses_the_true_persona_in_words(task):
+    recorded = json.loads((SHIPPED / "scores.json").read_text())[task]
+    assert recorded["gains"]["persona"]["low"] > 0

@@ -1,0 +1,84 @@
+"""Small real LLMs, built from their libraries' configs, and a history encoder that needs no weights."""
+
+import hashlib
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from pplug.standin import train_tokenizer
+from pplug.training import Example
+
+WIDTH = 8  # D of the made-up history vectors
+
+
+def save_llm(kind: str, folder, seed: int = 0):
+    """Save a small `t5`, `llama` or `qwen` with a tokenizer; returns the folder."""
+    from transformers import (
+        LlamaConfig,
+        LlamaForCausalLM,
+        Qwen2Config,
+        Qwen2ForCausalLM,
+        T5Config,
+        T5ForConditionalGeneration,
+    )
+
+    torch.manual_seed(seed)
+    tokenizer = train_tokenizer(["generate a headline for the following article", "one two three four"] * 5, 400)
+    shared = {"vocab_size": len(tokenizer), "pad_token_id": 0, "eos_token_id": 1}
+    layers = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
+    if kind == "t5":
+        config = T5Config(
+            d_model=16,
+            d_kv=8,
+            d_ff=32,
+            num_layers=2,
+            num_heads=2,
+            feed_forward_proj="gated-gelu",
+            tie_word_embeddings=False,
+            decoder_start_token_id=0,
+            **shared,
+        )
+        llm = T5ForConditionalGeneration(config)
+    elif kind == "llama":
+        llm = LlamaForCausalLM(LlamaConfig(num_key_value_heads=2, bos_token_id=None, **layers, **shared))
+    else:
+        llm = Qwen2ForCausalLM(
+            Qwen2Config(num_key_value_heads=1, bos_token_id=None, tie_word_embeddings=True, **layers, **shared)
+        )
+    llm.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+@dataclass(frozen=True)
+class MadeUpEncoder:
+    """Stands where an encoder's width, name and key are asked for; its vectors are made by `vectors`."""
+
+    name: str = "made-up"
+    width: int = WIDTH
+    key: str = "made-up"
+    module: torch.nn.Module | None = None
+
+
+def vectors(n: int, seed: int = 0, width: int = WIDTH) -> np.ndarray:
+    """`[n, width] float16` unit vectors."""
+    drawn = np.random.default_rng(seed).normal(size=(n, width))
+    return (drawn / np.linalg.norm(drawn, axis=1, keepdims=True)).astype(np.float16)
+
+
+def example(tokenizer, text: str, target: str, n: int, seed: int = 0, seq2seq: bool = True) -> Example:
+    """An example with a made-up history of `n` items."""
+    target_ids = tokenizer(target)["input_ids"]
+    input_ids = tokenizer(text)["input_ids"]
+    if not seq2seq:  # these tokenizers close every text with </s>; a decoder-only prompt must stay open
+        input_ids = input_ids[:-1]
+    return Example(input_ids, target_ids, vectors(n, seed), vectors(1, seed + 1000)[0], text)
+
+
+def weight_hash(module: torch.nn.Module) -> str:
+    """A hash of every parameter and buffer, bit for bit."""
+    digest = hashlib.sha256()
+    for name, value in sorted(module.state_dict().items()):
+        digest.update(name.encode() + value.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
