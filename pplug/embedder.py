@@ -167,7 +167,7 @@ class Projector(nn.Module):
 
 
 class InputEncoder(nn.Module):
-    """`x = Enc_input(x^u)`, *Paper: Eq. 2*: the history encoder with weights of its own, or a linear map on its vectors.
+    """`x = Enc_input(x^u)`, *Paper: Eq. 2*: the history encoder with own weights, or a linear map on its vectors.
 
     Args:
         width: D.
@@ -233,7 +233,7 @@ class Plug(nn.Module):
         return int(self.config.instruction) + self.config.user * self.config.soft_tokens
 
     def weights(self, query, history: Tensor, mask: Tensor) -> Tensor:
-        """The weight of each history item, `[B, N]` float; see `attention`. `max` has no weights: it gives the mean's."""
+        """The weight of each history item, `[B, N]` float; see `attention`. for `max`, which has none, the mean's."""
         if self.config.pooling == "attention":
             temperature = 1.0 if self.log_temperature is None else self.log_temperature.exp()
             weights = attention(self.input_encoder(query), history, mask, temperature)

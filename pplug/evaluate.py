@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from pplug.data import Data
-from pplug.metrics import corpus_scores, example_scores
+from pplug.metrics import corpus_scores, example_scores, label_index, macro_f1
 from pplug.model import PersonalizedLM
 from pplug.standin import pick_items
 from pplug.tasks import LOWER_IS_BETTER, Task, prompt_with_items, prompt_with_persona
@@ -176,19 +176,17 @@ def bootstrap_corpus(task: Task, predictions: list[str], golds: list[str], resam
     Returns:
         Metric → `Interval`.
     """
-    rng = np.random.default_rng(seed)
-    whole = corpus_scores(task, predictions, golds)
-    draws: dict[str, list[float]] = {name: [] for name in whole}
-    if not task.labels:  # ROUGE is a mean of per-example scores: compute those once
-        per_example = example_scores(task, predictions, golds)
-        return {name: bootstrap_mean(per_example[name], resamples, seed) for name in whole}
-    for _ in range(resamples):
-        rows = rng.integers(len(golds), size=len(golds))
-        drawn = corpus_scores(task, [predictions[i] for i in rows], [golds[i] for i in rows])
-        for name, value in drawn.items():
-            draws[name].append(value)
-    bounds = {name: np.quantile(values, [0.025, 0.975]) for name, values in draws.items()}
-    return {name: Interval(whole[name], float(bounds[name][0]), float(bounds[name][1])) for name in whole}
+    whole, each = corpus_scores(task, predictions, golds), example_scores(task, predictions, golds)
+    intervals = {name: bootstrap_mean(each[name], resamples, seed) for name in whole if name in each}
+    if "rmse" in whole:
+        squares = bootstrap_mean(each["mae"] ** 2, resamples, seed)
+        intervals["rmse"] = Interval(whole["rmse"], squares.low**0.5, squares.high**0.5)
+    if "f1" in whole:
+        gold, predicted = (np.array([label_index(task, text) for text in texts]) for texts in (golds, predictions))
+        draws = np.random.default_rng(seed).integers(len(golds), size=(resamples, len(golds)))
+        low, high = np.quantile([macro_f1(task, gold[rows], predicted[rows]) for rows in draws], [0.025, 0.975])
+        intervals["f1"] = Interval(whole["f1"], float(low), float(high))
+    return {name: intervals[name] for name in whole}
 
 
 def paired_test(better: np.ndarray, baseline: np.ndarray, resamples: int = 2000, seed: int = 0) -> Interval:

@@ -9,15 +9,15 @@ from pplug.results import FOLDER
 SEEDS = (0, 1, 2)
 ABLATION_TASKS = ("LaMP-3", "LaMP-4")  # of different kinds: a rating and a text
 VARIANTS = {  # name in tables → choices that differ from the profile's plug
-    "attention, τ = 1 (the paper)": {},
+    "attention, τ = 1 (standard)": {},
     "attention, learnable τ": {"learn_temperature": True},
     "attention, top 4 items": {"top_k": 4},
     "mean": {"pooling": "mean"},
     "max": {"pooling": "max"},
     "last item": {"pooling": "last"},
     "no instruction embedding": {"instruction": False},
+    "1 soft token (the paper)": {"soft_tokens": 1},
     "2 soft tokens": {"soft_tokens": 2},
-    "4 soft tokens": {"soft_tokens": 4},
     "full input as query": {"full_query": True},
     "no label in history": {"with_label": False},
 }

@@ -78,21 +78,26 @@ def corpus_scores(task: Task, predictions: list[str], golds: list[str]) -> dict[
     """
     means = {name: float(values.mean()) for name, values in example_scores(task, predictions, golds).items()}
     if "f1" in task.metrics:
-        from sklearn.metrics import f1_score
-
-        means["f1"] = float(
-            f1_score(
-                [label_index(task, g) for g in golds],
-                [label_index(task, p) for p in predictions],
-                labels=list(range(len(task.labels))),
-                average="macro",
-                zero_division=0,
-            )
-        )
+        indices = [np.array([label_index(task, text) for text in texts]) for texts in (golds, predictions)]
+        means["f1"] = macro_f1(task, *indices)
     if "rmse" in task.metrics:
         errors = [score_value(p, g) - float(g) for p, g in zip(predictions, golds, strict=True)]
         means["rmse"] = float(np.sqrt(np.mean(np.square(errors))))
     return {name: means[name] for name in task.metrics}
+
+
+def macro_f1(task: Task, golds: np.ndarray, predictions: np.ndarray) -> float:
+    """Macro-F1 over all of the task's labels.
+
+    Args:
+        task: The task.
+        golds: `[examples] int`, label numbers.
+        predictions: `[examples] int`, label numbers, -1 for what is not a label.
+    """
+    from sklearn.metrics import f1_score
+
+    labels = range(len(task.labels))
+    return float(f1_score(golds, predictions, labels=list(labels), average="macro", zero_division=0))
 
 
 def _check(predictions: list[str], golds: list[str]) -> None:

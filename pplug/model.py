@@ -38,7 +38,9 @@ def load_llm(name: str):
         from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer
 
         kind = AutoModelForSeq2SeqLM if AutoConfig.from_pretrained(path).is_encoder_decoder else AutoModelForCausalLM
-        llm = kind.from_pretrained(path, dtype=torch.bfloat16 if on_gpu else torch.float32)
+        # On a processor the fused attention's backward pass is the slower one: half of a bfloat16 training step.
+        options = {} if on_gpu else {"attn_implementation": "eager"}
+        llm = kind.from_pretrained(path, dtype=torch.bfloat16 if on_gpu else torch.float32, **options)
         tokenizer = AutoTokenizer.from_pretrained(path)
     if tokenizer.pad_token is None:  # Llama's has none
         tokenizer.pad_token = tokenizer.eos_token

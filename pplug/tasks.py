@@ -38,7 +38,7 @@ class Task:
         fields: The fields a profile item must have.
         history: Format of the history text without the user's own label (the release's choice).
         labelled_history: Format of the history text with it. The label comes first: an encoder that
-            cuts long texts must not cut the label.
+            cuts long texts must not cut the label. A score stands there three times: one digit is lost in a vector.
         prompt_item: Format of a history item shown to the LLM as text.
         held_out: The item's field that can serve as a question and the field that then is the answer; None if an
             item holds no question.
@@ -110,7 +110,7 @@ TASKS = {
             query_slot="review",
             fields=("text", "score"),
             history="{text}",
-            labelled_history="{score} out of 5 stars: {text}",
+            labelled_history="score {score}, {score} stars, {score}/5: {text}",
             prompt_item='the score for "{text}" is {score}',
             held_out=("text", "score"),
             labels=("1", "2", "3", "4", "5"),

@@ -192,7 +192,8 @@ def train(
 ) -> list[dict]:
     """Train the plug; the LLM stays frozen.
 
-    AdamW, weight decay 1e-4, warm-up over 5 % of the steps, linear decay: the paper's. bfloat16 on a GPU that has it.
+    AdamW, weight decay 1e-4, warm-up over 5 % of the steps, linear decay: the paper's. Computes in bfloat16 where the
+    hardware has it; the plug's own weights stay in float32.
 
     Args:
         model: Its plug is changed in place. With `patience`, it ends with the weights of the best dev loss.
@@ -225,7 +226,7 @@ def train(
             weight_decay=1e-4,
             warmup_steps=int(0.05 * steps),
             lr_scheduler_type="linear",
-            bf16=model.llm.device.type == "cuda" and torch.cuda.is_bf16_supported(),
+            bf16=has_bfloat16(model.llm.device.type),
             use_cpu=model.llm.device.type == "cpu",
             train_sampling_strategy="sequential",
             logging_steps=max(1, steps // 50),
@@ -265,6 +266,14 @@ def train(
         if folder:
             write_curve(out / "loss.csv", curve)
     return curve
+
+
+def has_bfloat16(device: str) -> bool:
+    """Whether a device has bfloat16 instructions: newer GPUs, and some processors."""
+    if device == "cuda":
+        return torch.cuda.is_bf16_supported()
+    known = torch.cpu.get_capabilities()
+    return device == "cpu" and bool(known.get("avx512_bf16") or known.get("amx_bf16"))
 
 
 class _Whole(Visits):

@@ -112,7 +112,7 @@ def test_items_that_differ_in_one_field_only_are_two(tmp_path):
     data = load(put(tmp_path, dev_questions=[question("LaMP-3", "a", profile)]), "LaMP-3", tmp_path / "cache")
     assert data.items == [{"text": "same", "score": "1"}, {"text": "same", "score": "2"}]
     assert data.splits["dev"][0]["profile"] == [0, 1, 0]
-    assert data.history_texts() == ["1 out of 5 stars: same", "2 out of 5 stars: same"]
+    assert data.history_texts() == ["score 1, 1 stars, 1/5: same", "score 2, 2 stars, 2/5: same"]
     assert data.history_texts(with_label=False) == ["same", "same"]
 
 

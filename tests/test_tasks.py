@@ -202,7 +202,7 @@ def test_an_input_with_more_behind_its_template_is_an_error():
     [
         ("LaMP-1", "A title An abstract."),
         ("LaMP-2", "classic: A film."),
-        ("LaMP-3", "4 out of 5 stars: Not bad."),
+        ("LaMP-3", "score 4, 4 stars, 4/5: Not bad."),
         ("LaMP-4", "It rained. Rain!"),
         ("LaMP-5", "A title An abstract."),
         ("LaMP-7", "omg rain"),
@@ -229,7 +229,7 @@ def test_history_text_without_label_is_the_releases(name, text):
 
 @given(texts)
 def test_history_text_keeps_every_character(text):
-    assert history_text(TASKS["LaMP-3"], {"text": text, "score": 2}) == "2 out of 5 stars: " + text
+    assert history_text(TASKS["LaMP-3"], {"text": text, "score": 2}) == "score 2, 2 stars, 2/5: " + text
     assert history_text(TASKS["LaMP-2"], {"description": text, "tag": "{tag}"}, with_label=False) == text
 
 

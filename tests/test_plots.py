@@ -1,0 +1,58 @@
+"""Figures: each function draws what it is given, into the axes it is given."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+
+from pplug import plots
+from pplug.evaluate import Interval
+
+
+@pytest.fixture
+def ax():
+    figure, axes = plt.subplots()
+    yield axes
+    figure.canvas.draw()  # a figure that cannot be drawn is an error too
+    plt.close(figure)
+
+
+def test_scatter_draws_every_point_once_and_names_every_label(ax):
+    points, labels = np.arange(20).reshape(10, 2), list("aabbbccccc")
+    assert plots.scatter(ax, points, labels, "map", names={"a": "first"}) is ax
+    drawn = np.concatenate([c.get_offsets() for c in ax.collections])
+    assert sorted(map(tuple, drawn)) == sorted(map(tuple, points.astype(float)))
+    assert [t.get_text() for t in ax.get_legend().get_texts()] == ["first", "b", "c"]
+
+
+def test_scatter_gives_different_labels_different_colours(ax):
+    plots.scatter(ax, np.zeros((6, 2)), range(6))
+    assert len({tuple(c.get_facecolor()[0]) for c in ax.collections}) == 6
+
+
+def test_scatter_scale_has_a_labelled_colour_bar(ax):
+    plots.scatter_scale(ax, np.zeros((3, 2)), [1, 10, 100], label="items", log=True)
+    assert ax.figure.axes[-1].get_ylabel() == "items"
+
+
+def test_loss_curve_draws_train_and_dev(ax):
+    plots.loss_curve(ax, [{"step": 1, "loss": 2.0}, {"step": 2, "eval_loss": 1.0}], label="plug", floor=0.5)
+    drawn = {line.get_label(): line.get_ydata().tolist() for line in ax.lines if line.get_label()[0] != "_"}
+    assert drawn == {"plug train": [2.0], "plug dev": [1.0]}
+
+
+def test_intervals_draw_the_first_row_on_top_and_highlight_one(ax):
+    plots.intervals(ax, {"a": Interval(1, 0.5, 2), "b": Interval(3, 2, 4)}, highlight="b", zero=True)
+    assert [t.get_text() for t in ax.get_yticklabels()] == ["a", "b"] and ax.yaxis_inverted()
+    assert ax.lines[0].get_xdata().tolist() == [0.5, 2]
+    assert ax.lines[0].get_color() == plots.GREY and ax.lines[2].get_color() == plots.COLOURS[0]
+
+
+def test_weights_bar_marks_the_uniform_weight(ax):
+    plots.weights_bar(ax, [0.7, 0.2, 0.1], ["x", "y", "z"])
+    assert [bar.get_width() for bar in ax.patches] == [0.7, 0.2, 0.1]
+    assert ax.lines[0].get_xdata()[0] == pytest.approx(1 / 3)
+
+
+def test_the_style_can_be_set_in_a_plain_process():
+    plots.use_style()
+    assert plt.rcParams["axes.spines.top"] is False

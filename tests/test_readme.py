@@ -1,0 +1,38 @@
+"""The README's tables come from the records and are up to date."""
+
+import re
+
+import pytest
+
+from pplug import readme
+
+
+def test_every_table_in_the_readme_is_what_the_records_say(tmp_path):
+    copy = tmp_path / "README.md"
+    copy.write_text(readme.README.read_text(encoding="utf-8"), encoding="utf-8")
+    readme.update(copy)
+    assert copy.read_text(encoding="utf-8") == readme.README.read_text(encoding="utf-8"), "run `python -m pplug readme`"
+
+
+def test_a_table_without_a_place_is_an_error(tmp_path):
+    (tmp_path / "README.md").write_text("no tables here")
+    with pytest.raises(ValueError, match="table: lessons"):
+        readme.update(tmp_path / "README.md")
+
+
+def test_every_notebook_is_a_lesson_and_every_link_resolves():
+    folder = readme.README.parent
+    assert {p.stem for p in (folder / "notebooks").glob("*.ipynb")} == set(readme.GOALS)
+    links = re.findall(r"\]\((?!https?:)([^)#]+)\)", readme.README.read_text(encoding="utf-8"))
+    assert links and all((folder / link).exists() for link in links)
+
+
+def test_the_readmes_paper_to_code_map_names_what_exists():
+    import importlib
+
+    text = readme.README.read_text(encoding="utf-8")
+    for module, name in re.findall(r"`(encoders|embedder|model|training)\.(\w+)", text):
+        if name != "py":
+            assert hasattr(importlib.import_module(f"pplug.{module}"), name), f"{module}.{name}"
+    for test in re.findall(r"`(test_\w+\.py)`", text):
+        assert (readme.README.parent / "tests" / test).exists(), test
