@@ -26,8 +26,8 @@ TRAINED_ENCODER_TASK = "LaMP-4"  # the one task on which the input encoder is al
 
 def cells(tasks: list[str]) -> Iterator[tuple[str, str, int, bool, dict]]:
     """All cells: (group, task, seed, with controls, choices)."""
-    for task in tasks:
-        for seed in SEEDS:
+    for seed in SEEDS:
+        for task in tasks:
             yield "main", task, seed, True, {}
     for task in (t for t in ABLATION_TASKS if t in tasks):
         for choices in VARIANTS.values():
