@@ -155,6 +155,9 @@ class Projector(nn.Module):
     def __init__(self, width: int, llm_width: int, soft_tokens: int = 1):
         super().__init__()
         self.hidden = nn.Linear(width, llm_width)
+        # Unit vectors have small numbers (1/√D each): with torch's default weights, gelu would see values so close to 0
+        # that the layer is linear, and all users would look alike.
+        nn.init.normal_(self.hidden.weight)
         self.out = nn.Linear(llm_width, llm_width * soft_tokens)
 
     def features(self, vectors: Tensor) -> Tensor:
