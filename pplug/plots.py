@@ -10,9 +10,7 @@ GREY = "#8a8a8a"
 def use_style() -> None:
     """Set the project's matplotlib style and make notebook figures sharp but small."""
     import matplotlib as mpl
-    from matplotlib_inline.backend_inline import set_matplotlib_formats
 
-    set_matplotlib_formats("png")
     mpl.rcParams.update(
         {
             "figure.dpi": 100,

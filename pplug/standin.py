@@ -136,8 +136,8 @@ def training_pair(
 def train_tokenizer(texts: Iterable[str], vocabulary: int):
     """Train a byte-level BPE tokenizer: every text can be encoded, there is no unknown token.
 
-    The fixed parts of LaMP's templates are one token each. They are the same in every prompt, and on a small LLM they
-    would be most of the work: the list of tags alone is longer than a simulated film's description.
+    The fixed parts of LaMP's templates are one token each: they are the same in every prompt, and on a small LLM they
+    would be most of the work. (The tokenizers library drops the two longest when it trains, LaMP-2's and LaMP-3's.)
     """
     from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
     from transformers import PreTrainedTokenizerFast
@@ -247,7 +247,7 @@ def _batches(writers: list[Writer], recipe: Recipe, tokenizer, start: int):
     while step < recipe.steps:
         chunk = step // 100
         rng = random.Random(f"{recipe.seed}/{chunk}")
-        stage = next(i for i, end in enumerate(ends) if step < end or end == ends[-1])
+        stage = next(i for i, end in enumerate(ends) if chunk * 100 < end or end == ends[-1])
         batches = _chunk(writers, rng, recipe, tokenizer, *recipe.stages[stage][1:])
         for batch in batches[step - chunk * 100 : recipe.steps - chunk * 100]:
             yield batch
