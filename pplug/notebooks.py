@@ -175,7 +175,7 @@ def find(folder: Path, names: list[str]) -> list[Path]:
     return [path for path in found if not names or any(path.name.startswith(Path(name).name) for name in names)]
 
 
-RECORD = ROOT / "results" / "timings.json"  # of the committed outputs; the README's minutes come from it
+RECORD = Path("results") / "timings.json"  # beside notebooks/; the README's minutes come from it
 
 
 def record(path: Path, profile: str, run: Run) -> None:
@@ -234,7 +234,7 @@ def main(arguments: list[str] | None = None) -> int:
         record(copies / "timings.json", profile.name, run)
         if options.write and not run.error:
             save(path, notebook)
-            record(RECORD, profile.name, run)
+            record(path.parent.parent / RECORD, profile.name, run)
         outcome = f"FAILED  {run.error}".splitlines()[0] if run.error else "ok"
         print(f"{run.name:<{width}}  {as_time(run.seconds):>6}  {as_memory(run.peak_mib):>11}  {outcome}", flush=True)
         runs.append(run)

@@ -20,7 +20,7 @@ SPLITS = ("train", "dev", "test")
 FIRST_DAY = date(2015, 1, 1)
 TRAIN_QUESTIONS = 6  # a user
 QUESTIONS = ("train",) * TRAIN_QUESTIONS + ("dev", "test")  # what a user's last texts become, in order of time
-DIFFERS = 0.5  # share of users whose trait depends on the input's group
+DIFFERS = 0.5  # share of users whose two values are drawn apart; by chance some of these are the same
 SLIPS = 0.04  # share of texts in which a user departs from the own persona
 HISTORY_MEDIAN, HISTORY_SIGMA, HISTORY_MAX = 14, 1.1, 200  # log-normal: about 10 % have 0-3 items, 4 % over 100
 

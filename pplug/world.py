@@ -1,8 +1,8 @@
 """The simulated world: what simulated users write about, and how a persona shows in what they write.
 
 Every task has one *trait* with three or four values (a headline style, a tagging lens, a rating bias, ...). A user has
-one value for each of two groups of inputs (hard and soft news, say), so for about half the users the right output
-depends on the input as well as on the user. `write(task, rng, values)` writes one text of a user.
+one value for each of two groups of inputs (hard and soft news, say), so for more than a third of the users the right
+output depends on the input as well as on the user. `write(task, rng, values)` writes one text of a user.
 """
 
 import random

@@ -139,6 +139,12 @@ def test_perfect_predictions_leave_no_doubt(task, golds, expected):
         assert (intervals[name].low, intervals[name].mean, intervals[name].high) == pytest.approx((value,) * 3)
 
 
+def test_errors_of_one_size_leave_no_doubt_about_it():
+    intervals = bootstrap_corpus(TASKS["LaMP-3"], ["3"] * 9, ["1", "5", "5"] * 3, resamples=30)
+    for name in ("mae", "rmse"):
+        assert (intervals[name].low, intervals[name].mean, intervals[name].high) == (2, 2, 2)
+
+
 # Paired tests
 
 
