@@ -7,13 +7,13 @@ import functools
 import hashlib
 import json
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from pplug.config import Profile, get_profile
+from pplug.config import Profile
 from pplug.data import Data, held_out_examples, load
 from pplug.encoders import Encoder, load_encoder
 from pplug.evaluate import INSTRUCTION, OTHER, PLUG, bootstrap_corpus, controls
@@ -185,8 +185,3 @@ def describe(record: dict) -> str:
     over = {name: i for name, i in gains([record]).items() if name in (INSTRUCTION, OTHER)}
     told = "; ".join(f"{i.mean:+.3f} [{i.low:+.3f}, {i.high:+.3f}] over {name}" for name, i in over.items())
     return f"{record['task']} {metric} {np.mean(record['scores'][PLUG]):.3f}: {told}"
-
-
-def small(profile: Profile | None = None, **changes) -> Profile:
-    """A profile with some settings changed, e.g. `small(steps=100)` for a demonstration."""
-    return replace(profile or get_profile(), **changes)

@@ -188,7 +188,6 @@ def train(
     patience: int = 0,
     folder: str | Path | None = None,
     resume: bool = False,
-    subsampling: bool = True,
 ) -> list[dict]:
     """Train the plug; the LLM stays frozen.
 
@@ -206,7 +205,6 @@ def train(
         patience: Stop after this many evaluations (ten a run) without a better dev loss; 0 never stops.
         folder: Where checkpoints of the plug and `loss.csv` are written; a temporary folder if None.
         resume: Continue from the last checkpoint in `folder`, exactly.
-        subsampling: Whether to drop history items at random, see `subsample`.
 
     Returns:
         The loss curve: `{"step", "loss"}` and `{"step", "eval_loss"}` rows.
@@ -245,11 +243,10 @@ def train(
             disable_tqdm=True,
             seed=seed,
         )
-        visits = Visits(examples, steps * batch_size, seed)
         trainer = Trainer(
             model=model,
             args=arguments,
-            train_dataset=visits if subsampling else _Whole(visits),
+            train_dataset=Visits(examples, steps * batch_size, seed),
             eval_dataset=dev or None,
             data_collator=lambda batch: collate(model, batch),
             callbacks=[EarlyStoppingCallback(patience)] if patience and dev else [],
@@ -274,16 +271,6 @@ def has_bfloat16(device: str) -> bool:
         return torch.cuda.is_bf16_supported()
     known = torch.cpu.get_capabilities()
     return device == "cpu" and bool(known.get("avx512_bf16") or known.get("amx_bf16"))
-
-
-class _Whole(Visits):
-    """The same visits with whole histories."""
-
-    def __init__(self, visits: Visits):
-        self.examples, self.seed, self.order = visits.examples, visits.seed, visits.order
-
-    def __getitem__(self, visit: int) -> Example:
-        return self.examples[self.order[visit]]
 
 
 def write_curve(path: Path, curve: list[dict]) -> None:
