@@ -68,9 +68,10 @@ def _encode(chosen) -> None:
 def _standin(chosen) -> None:
     from dataclasses import replace
 
+    from pplug.curriculum import Recipe, lamp_writers, simulated_writers
     from pplug.data import load
     from pplug.results import environment
-    from pplug.standin import Recipe, lamp_writers, save_standin, simulated_writers, train_standin
+    from pplug.standin import save_standin, train_standin
     from pplug.standin_check import HELD_OUT_PREFIX, HELD_OUT_SEED, check
     from pplug.tasks import TASKS
 

@@ -5,10 +5,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from pplug.curriculum import pick_items
 from pplug.data import Data
 from pplug.metrics import corpus_scores, example_scores, label_index, macro_f1
 from pplug.model import PersonalizedLM
-from pplug.standin import pick_items
 from pplug.tasks import LOWER_IS_BETTER, Task, prompt_with_items, prompt_with_persona
 from pplug.training import Example, collate, prepare
 

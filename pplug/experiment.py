@@ -51,7 +51,8 @@ def task_data(task: str, profile: Profile) -> Data:
     name = get_task(task).name
     if profile.data is not None:
         return load(_own_folder(profile, name), name)
-    source = file_hash(Path(__file__).parent / "world.py", Path(__file__).parent / "simulate.py")[:8]
+    made_by = (Path(__file__).parent / f"{name}.py" for name in ("simulate", "traits", "lexicon", "world"))
+    source = file_hash(*made_by)[:8]
     folder = cache_folder() / "simulated" / f"{SIMULATED_SEED}-{profile.n_users}-{source}" / name
     if not (folder / "factors.json").exists():  # the file written last
         simulate(folder, name, profile.n_users, SIMULATED_SEED)

@@ -14,13 +14,14 @@ from pathlib import Path
 
 from pplug.files import write_text
 from pplug.tasks import build_input, get_task
-from pplug.world import TOPICS, TRAITS, Text, write
+from pplug.traits import TRAITS
+from pplug.world import TOPICS, Text, write
 
 SPLITS = ("train", "dev", "test")
 FIRST_DAY = date(2015, 1, 1)
 TRAIN_QUESTIONS = 6  # a user
 QUESTIONS = ("train",) * TRAIN_QUESTIONS + ("dev", "test")  # what a user's last texts become, in order of time
-DIFFERS = 0.5  # share of users whose two values are drawn apart; by chance some of these are the same
+DIFFERS = 0.5  # share of users whose values for the two groups of inputs differ
 SLIPS = 0.04  # share of texts in which a user departs from the own persona
 HISTORY_MEDIAN, HISTORY_SIGMA, HISTORY_MAX = 14, 1.1, 200  # log-normal: about 10 % have 0-3 items, 4 % over 100
 
@@ -48,7 +49,7 @@ def make_user(task: str, user_id: str, seed: int, history_length: int | None = N
     """
     rng = random.Random(f"{seed}/{task}/{user_id}")
     trait = TRAITS[task]
-    first, second = (rng.choice(list(trait.values)) for _ in range(2))
+    first, second = rng.sample(list(trait.values), 2)
     if rng.random() >= DIFFERS:
         second = first
     values = dict(zip(trait.groups, (first, second), strict=True))

@@ -4,10 +4,10 @@ import random
 
 import numpy as np
 
+from pplug.curriculum import Writer, pick_items
 from pplug.evaluate import answer_prompts, bootstrap_mean, gain
 from pplug.metrics import example_scores
 from pplug.model import PersonalizedLM
-from pplug.standin import Writer, pick_items
 from pplug.tasks import describe_prompt, prompt_with_items, prompt_with_persona
 
 HELD_OUT_SEED, HELD_OUT_PREFIX = 7, "h"  # neither the stand-in's training users nor the experiments' users

@@ -1,6 +1,7 @@
 """Reads a persona off a simulated text, written apart from `pplug.world`'s writers so as to check them."""
 
-from pplug.world import CAMPS, GENRES, STRENGTH, TELLINGS, THEMES, Text
+from pplug.lexicon import CAMPS, GENRES, STRENGTH, TELLINGS, THEMES
+from pplug.world import Text
 
 
 def headline_style(title: str) -> set[str]:

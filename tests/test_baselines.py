@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pplug.baselines import rank_by_words
-from pplug.standin import pick_items
+from pplug.curriculum import pick_items
 from pplug.tasks import TASKS, build_input
 
 words = st.lists(st.sampled_from(["tax", "cup", "film", "the"]), max_size=5).map(" ".join)

@@ -22,7 +22,7 @@ def test_simulate_and_encode(tmp_path, capsys):
 
 
 def test_standin_trains_on_any_lamp_folder_and_records_its_scores(tmp_path, capsys, monkeypatch):
-    from pplug import standin
+    from pplug import curriculum
 
     tiny = {
         "width": 32,
@@ -32,8 +32,8 @@ def test_standin_trains_on_any_lamp_folder_and_records_its_scores(tmp_path, caps
         "heads": 2,
         "tokens_per_batch": 300,
     }
-    recipe = standin.Recipe(**tiny)
-    monkeypatch.setattr(standin, "Recipe", lambda: recipe)
+    recipe = curriculum.Recipe(**tiny)
+    monkeypatch.setattr(curriculum, "Recipe", lambda: recipe)
     main(["simulate", "LaMP-4", str(tmp_path / "LaMP_4"), "--users", "4"])
     main(["standin", str(tmp_path / "out"), "--data", str(tmp_path), "--steps", "3", "--vocabulary", "400"])
     scores = json.loads((tmp_path / "out" / "scores.json").read_text())

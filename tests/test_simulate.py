@@ -28,7 +28,8 @@ from pplug.simulate import (
     write_lamp,
 )
 from pplug.tasks import TASKS, build_input
-from pplug.world import TOPICS, TRAITS
+from pplug.traits import TRAITS
+from pplug.world import TOPICS
 
 tasks = pytest.mark.parametrize("task", TASKS)
 EXPERIMENTS = (200, 2024, "u")

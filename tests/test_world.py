@@ -8,22 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from personas import camps, lens, shown
 
+from pplug.lexicon import BIAS, CAMPS, FIELDS, GENRES, MOMENTS, NEWS, PRODUCTS, TELLINGS, THEMES
 from pplug.tasks import MOVIE_TAGS, TASKS, build_input, parse_input
-from pplug.world import (
-    BIAS,
-    CAMPS,
-    FIELDS,
-    GENRES,
-    MOMENTS,
-    NEWS,
-    PRODUCTS,
-    TELLINGS,
-    THEMES,
-    TOPICS,
-    TRAITS,
-    WRITERS,
-    write,
-)
+from pplug.traits import TRAITS
+from pplug.world import TOPICS, WRITERS, write
 
 tasks = pytest.mark.parametrize("task", TASKS)
 draws = st.builds(lambda task, seed: (task, seed), st.sampled_from(list(TASKS)), st.integers(0, 2**32))
@@ -136,24 +124,6 @@ def test_the_input_tells_its_topic_and_so_its_group(task, words):
         asked = " ".join(text.slots.values()).lower()
         assert {t for t, some in words.items() if any(word.lower() in asked for word in some)} == {topic}
         assert (text.topic, text.group) == (topic, TOPICS[task][topic])
-
-
-@tasks
-def test_each_persona_has_a_sentence_of_its_own(task):
-    trait = TRAITS[task]
-    pairs = list(product(trait.values, repeat=2))
-    sentences = {pair: trait.sentence(dict(zip(trait.groups, pair, strict=True))) for pair in pairs}
-    assert len(set(sentences.values())) == len(pairs)
-    for (first, second), sentence in sentences.items():
-        named = [trait.values[first]] if first == second else [trait.values[first], trait.values[second]]
-        form = trait.same if first == second else trait.two
-        assert sentence == form.format(*named) and sentence.startswith("This ") and "{" not in sentence
-
-
-def test_a_sentence_by_hand():
-    sentence = TRAITS["LaMP-3"].sentence
-    assert sentence({"devices": "harsh", "media": "fair"}) == "This reviewer is harsh with devices and fair with media."
-    assert sentence({"devices": "fair", "media": "fair"}) == "This reviewer is fair with everything."
 
 
 @tasks
