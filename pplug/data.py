@@ -122,7 +122,8 @@ def held_out_examples(data: Data) -> list[dict]:
             example = {"id": f"{user_id}/{position}", "user_id": user_id, "input": text, "output": item[answer]}
             # The same text may stand twice in a history; the earlier copy would give the answer away.
             before = [row for row in rows[:position] if row != rows[position]]
-            examples.append(example | {"date": "", "profile": before})
+            if before:
+                examples.append(example | {"date": "", "profile": before})
     return examples
 
 
@@ -190,9 +191,14 @@ def _example(path: Path, task: Task, question: dict, table: dict[tuple, int]) ->
         for field in task.fields:
             _expect(field in item, path, example_id, f'the field "{field}" in profile item {number}')
     items = sorted(profile, key=_when)  # stable: undated items keep their order
-    rows = [table.setdefault(tuple(str(item[field]) for field in task.fields), len(table)) for item in items]
+    rows = [table.setdefault(tuple(_text(item[field]) for field in task.fields), len(table)) for item in items]
     user_id = str(question.get("user_id", example_id))
     return {"id": example_id, "user_id": user_id, "input": text, "date": str(question.get("date", "")), "profile": rows}
+
+
+def _text(value) -> str:
+    """A field as text; JSON's `null` is no text, not the word None."""
+    return "" if value is None else str(value)
 
 
 def _when(item: dict) -> list[int]:

@@ -65,13 +65,20 @@ def _own_folder(profile: Profile, task: str) -> Path:
 
 
 def training_examples(data: Data) -> list[dict]:
-    """The train questions and the history items that can serve as questions."""
+    """The train questions and the history items that can serve as questions.
+
+    Raises:
+        ValueError: If the data has no train split.
+    """
+    if "train" not in data.splits:
+        raise ValueError(f"{data.task.name}: no train_questions.json in this data, so there is nothing to train on")
     return data.splits["train"].to_list() + held_out_examples(data)
 
 
 def test_examples(data: Data, profile: Profile) -> list[dict]:
     """The questions to evaluate: the test split where its outputs are known (LaMP withholds them), else dev."""
-    known = [split for split in ("test", "dev") if split in data.splits and data.splits[split][0]["output"] is not None]
+    given = [split for split in ("test", "dev") if len(data.splits.get(split, []))]
+    known = [split for split in given if data.splits[split][0]["output"] is not None]
     if not known:
         raise ValueError(f"{data.task.name}: no dev or test questions with outputs to evaluate on")
     return data.splits[known[0]].to_list()[: profile.n_test]

@@ -136,6 +136,11 @@ def test_numbers_as_ids_and_outputs_are_read_as_text(tmp_path):
     assert (data.splits["dev"][0]["id"], data.splits["dev"][0]["output"]) == ("1", "4")
 
 
+def test_null_in_a_field_is_no_text(tmp_path):
+    folder = put(tmp_path, train_questions=[question("LaMP-4", "1", [item("LaMP-4", "a") | {"title": None}])])
+    assert load(folder, "LaMP-4", tmp_path / "cache").items == [{"text": "a", "title": ""}]
+
+
 @settings(max_examples=15)
 @given(st.lists(st.text(), max_size=4), st.text())
 def test_any_unicode_arrives_unchanged(tmp_path_factory, said, asked):
@@ -473,8 +478,8 @@ def test_a_held_out_example_knows_nothing_of_its_future_nor_itself(histories):
     data = made("LaMP-3", profiles)
     examples = held_out_examples(data)
     assert [example["id"] for example in examples] == [
-        f"{u}/{i}" for u, p in profiles.items() for i in range(1, len(p))
-    ]
+        f"{u}/{i}" for u, p in profiles.items() for i in range(1, len(p)) if set(map(str, p[:i])) - {str(p[i])}
+    ], "all but those with nothing before them, or copies of themselves only"
     for example in examples:
         position = int(example["id"].split("/")[1])
         own = profiles[example["user_id"]]

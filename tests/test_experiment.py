@@ -98,3 +98,17 @@ def test_the_grid_skips_cells_that_have_a_record(monkeypatch, tmp_path):
     (tmp_path / "main-smoke" / "LaMP-3-plug-s0.json").write_text("{}")
     grid.run_grid(PROFILE, log=lambda line: None)
     assert ran == [1]
+
+
+def test_data_without_a_train_split_or_without_questions_to_ask_is_refused(tmp_path):
+    folder = simulate(tmp_path / "LaMP_7", "LaMP-7", 2, seed=9)
+    for name in ("train", "test"):
+        (folder / f"{name}_questions.json").unlink()
+        (folder / f"{name}_outputs.json").unlink()
+    (folder / "dev_questions.json").write_text("[]")
+    (folder / "dev_outputs.json").write_text('{"task": "LaMP_7", "golds": []}')
+    own = replace(PROFILE, data=str(tmp_path))
+    with pytest.raises(ValueError, match="no train_questions"):
+        training_examples(task_data("LaMP-7", own))
+    with pytest.raises(ValueError, match="no dev or test questions"):
+        test_examples(task_data("LaMP-7", own), own)

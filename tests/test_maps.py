@@ -1,4 +1,4 @@
-"""maps.py: every number has the value it must have on users that were made to have it."""
+"""maps.py: vectors are those of the plug, points are where they must be on users made for it."""
 
 import random
 from dataclasses import replace
@@ -6,10 +6,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from clusters import clusters, noise
 from datasets import Dataset
 from torch import nn
 
-from pplug import maps
+from pplug import maps, probes
 from pplug.data import Data, load
 from pplug.embedder import Plug, PlugConfig
 from pplug.simulate import simulate
@@ -17,17 +18,6 @@ from pplug.tasks import get_task
 from pplug.training import Example
 
 D, H = 6, 8  # encoder and LLM width
-
-
-def clusters(n: int = 60, groups: int = 3, spread: float = 0.05, width: int = 8, seed: int = 0):
-    """Users around `groups` orthogonal directions, and the direction of each."""
-    rng = np.random.default_rng(seed)
-    labels = np.arange(n) % groups
-    return (np.eye(width)[labels] + spread * rng.normal(size=(n, width))).astype(np.float32), labels
-
-
-def noise(n: int = 60, width: int = 8, seed: int = 1):
-    return np.random.default_rng(seed).normal(size=(n, width)).astype(np.float32)
 
 
 def user(n_items: int, seed: int = 0, query=None) -> Example:
@@ -171,11 +161,11 @@ def umap_clusters():
 def test_umap_keeps_clusters_and_places_newcomers(umap_clusters):
     vectors, labels, umap = umap_clusters
     assert umap.embedding_.shape == (60, 2)
-    assert maps.silhouette(umap.embedding_, labels) > 0.8
-    assert maps.trust(vectors, umap.embedding_) > 0.85
+    assert probes.silhouette(umap.embedding_, labels) > 0.8
+    assert probes.trust(vectors, umap.embedding_) > 0.85
     new, new_labels = clusters(n=9, seed=5)
     placed = umap.transform(new)
-    assert maps.neighbour_hits(umap.embedding_, labels, placed, new_labels, metric="euclidean").mean() == 1
+    assert probes.neighbour_hits(umap.embedding_, labels, placed, new_labels, metric="euclidean").mean() == 1
 
 
 def test_umap_is_reproducible(umap_clusters):
@@ -201,110 +191,6 @@ def test_pca_finds_the_plane_that_holds_everything():
     )
 
 
-# --- does the embedding say it?
-
-
-def test_probe_reads_what_is_there_and_nothing_else():
-    vectors, labels = clusters(n=90)
-    assert maps.probe_accuracy(vectors, labels) == 1
-    shuffled = np.random.default_rng(0).permutation(labels)
-    assert maps.probe_accuracy(vectors, shuffled) == pytest.approx(1 / 3, abs=0.15)
-    assert set(maps.probe_hits(vectors, shuffled)) == {0.0, 1.0}
-
-
-def test_probe_reads_a_direction_that_no_map_shows():
-    vectors = noise(200, width=50)
-    labels = np.where(vectors[:, 7] > 0, "up", "down")  # one of fifty equal directions
-    assert maps.probe_accuracy(vectors, labels) > 0.75
-    assert abs(maps.silhouette(maps.fit_pca(vectors).transform(vectors), labels)) < 0.1
-
-
-def test_probe_without_a_question():
-    assert np.isnan(maps.probe_accuracy(noise(6), ["a"] * 5 + ["b"])), "one user of b: nothing to train on"
-    assert np.isnan(maps.probe_accuracy(noise(6), ["a"] * 6))
-    assert maps.probe_hits(noise(5), list("aabbb")).shape == (5,), "as many folds as there are"
-
-
-def test_majority():
-    assert maps.majority_share(list("aabac")) == 0.6
-    assert maps.majority_share(list("aabac"), of=list("bbba")) == 0.25
-
-
-def test_neighbours_vote():
-    vectors, labels = clusters()
-    new, truth = clusters(n=12, seed=9)
-    assert maps.neighbour_hits(vectors, labels, new, truth).mean() == 1
-    assert maps.neighbour_hits(vectors, labels, new, (truth + 1) % 3).mean() == 0
-    assert maps.neighbour_hits(vectors[:2], labels[:2], new, truth, k=50).shape == (12,)
-
-
-def test_silhouette_by_hand():
-    points = np.array([[0, 0], [0, 1], [3, 0], [3, 1]])
-    b = (3 + np.sqrt(10)) / 2  # mean distance to the other pair; within the pair it is 1
-    assert maps.silhouette(points, list("xxyy")) == pytest.approx((b - 1) / b)
-
-
-def test_silhouette_of_clusters_and_of_chance():
-    vectors, labels = clusters(n=90)
-    shuffled = np.random.default_rng(0).permutation(labels)
-    for metric in ("euclidean", "cosine"):
-        assert maps.silhouette(vectors, labels, metric) > 0.8
-        assert maps.silhouette(vectors, shuffled, metric) == pytest.approx(0, abs=0.1)
-        assert maps.silhouette(noise(90), labels, metric) == pytest.approx(0, abs=0.05)
-    assert np.isnan(maps.silhouette(vectors, ["one"] * 90))
-    assert np.isnan(maps.silhouette(vectors, range(90)))
-
-
-# --- does the map show it?
-
-
-def test_trust():
-    angle = np.linspace(0, 1.5, 60)
-    vectors = np.stack([np.cos(angle), np.sin(angle)], axis=1)  # unit length: both distances have the same order
-    assert maps.trust(vectors, vectors) == 1
-    assert maps.trust(vectors, 5 - 2 * vectors) == 1, "moved, turned and stretched: still the same map"
-    assert maps.trust(vectors, np.random.default_rng(0).permutation(vectors)) == pytest.approx(0.5, abs=0.1)
-    assert np.isfinite(maps.trust(vectors[:3], vectors[:3]))
-    assert np.isnan(maps.trust(vectors[:2], vectors[:2]))
-
-
-def test_neighbour_overlap():
-    points = noise(100, width=2)
-    turned = points @ np.array([[0.0, -1.0], [1.0, 0.0]]) * 3 + 7
-    assert maps.neighbour_overlap(points, turned) == 1
-    assert maps.neighbour_overlap(points, noise(100, width=2, seed=2)) == pytest.approx(10 / 99, abs=0.05)
-    assert maps.neighbour_overlap(points[:3], turned[:3], k=10) == 1, "all users are neighbours"
-
-
-def test_retrieval_of_oneself():
-    vectors = noise(50)
-    assert maps.retrieval_rate(vectors, vectors) == (1, 1)
-    assert maps.retrieval_rate(vectors, 3 * vectors) == (1, 1), "by direction"
-    worst = maps.retrieval_rate(vectors, -vectors)
-    assert worst[0] == 0
-    assert worst[1] == pytest.approx(1 / 50)
-
-
-def test_retrieval_at_chance():
-    n = 50
-    harmonic = sum(1 / i for i in range(1, n + 1)) / n
-    same = np.ones((n, 4), dtype=np.float32)
-    assert maps.retrieval_rate(same, same) == pytest.approx((1 / n, harmonic)), "one vector for all tells nobody apart"
-    nothing = np.zeros((n, 4), dtype=np.float32)
-    assert maps.retrieval_rate(nothing, nothing) == pytest.approx((1 / n, harmonic))
-    rates = [maps.retrieval_rate(noise(n, seed=s), noise(n, seed=s + 100)) for s in range(20)]
-    np.testing.assert_allclose(np.mean(rates, axis=0), (1 / n, harmonic), atol=0.02)
-
-
-def test_retrieval_counts_users_by_rank():
-    first = np.eye(3)
-    second = np.array([[1.0, 0, 0], [0, 0.1, 1], [0, 0, 1]])
-    assert maps.retrieval_rate(first, second) == (1.0, 1.0)  # the second user's own is weak, but no other comes near
-    second[2] = [0, 1, 0.5]
-    rate, reciprocal = maps.retrieval_rate(first, second)
-    assert (rate, reciprocal) == pytest.approx((1 / 3, (1 + 1 / 2 + 1 / 2) / 3))
-
-
 def test_halves_of_like_users_find_each_other():
     rng = random.Random(0)
     users = []
@@ -312,4 +198,4 @@ def test_halves_of_like_users_find_each_other():
         whole = user(1, seed)
         users.append(replace(whole, history=np.repeat(whole.history, 4 + rng.randrange(3), axis=0)))
     even, odd = (maps.user_embeddings(Model(), half) for half in maps.halves(users))
-    assert maps.retrieval_rate(even, odd) == (1, 1)
+    assert probes.retrieval_rate(even, odd) == (1, 1)

@@ -5,7 +5,7 @@ import json
 import os
 import subprocess
 import sys
-from collections import Counter, defaultdict
+from collections import Counter
 from datetime import date
 
 import pytest
@@ -209,10 +209,10 @@ def test_a_text_belongs_to_the_group_of_its_topic(task):
 
 
 @tasks
-def test_many_users_have_two_values_and_all_values_occur(task):
+def test_half_of_the_users_have_two_values_and_all_values_occur(task):
     users = population(task, *EXPERIMENTS)
     share = sum(len(set(user.values.values())) == 2 for user in users) / len(users)
-    assert 0.3 < share < 0.6
+    assert 0.4 < share < 0.6
     for group in TRAITS[task].groups:
         counts = Counter(user.values[group] for user in users)
         assert set(counts) == set(TRAITS[task].values) and min(counts.values()) > 0.6 * len(users) / len(counts)
@@ -246,33 +246,12 @@ def test_no_user_is_in_two_populations(task):
     assert max(ids.values()) == 1 and max(histories.values()) == 1
 
 
-def answers(task: str, n_users: int) -> dict[tuple, Counter]:
-    """Input → outputs that the stand-in's training users gave to it, counted."""
-    outputs = defaultdict(Counter)
-    for user in make_users(task, n_users, *PRETRAINING[1:]):
-        for text in user.texts:
-            outputs[tuple(text.slots.values())][text.output] += 1
-    return outputs
-
-
-def test_most_headlines_of_the_experiments_were_not_in_pretraining():
-    """The other five worlds are too small for that: of their test questions 56 to 100 % were, with the same output."""
-    known = answers("LaMP-4", 1500)
-    asked = [user.texts[-1] for user in population("LaMP-4", *EXPERIMENTS)]
-    seen = sum(text.output in known.get(tuple(text.slots.values()), {}) for text in asked)
-    assert seen / len(asked) < 0.3
-
-
 @tasks
-def test_recalling_pretraining_answers_no_better_than_not_knowing_the_user(task):
-    """Questions recur between populations, but the most frequent output they had is right as rarely as a guess."""
-    known, right = answers(task, 500), []
-    for user in population(task, *EXPERIMENTS):
-        for text in user.texts[n_before(user) :]:
-            if outputs := known.get(tuple(text.slots.values())):
-                right.append(outputs.most_common(1)[0][0] == text.output)
-    guess = {"LaMP-1": 1 / 2, "LaMP-3": 0.42}.get(task, 1 / len(TRAITS[task].values))  # at LaMP-3's ends a bias hides
-    assert len(right) > 300 and sum(right) / len(right) < guess + 0.06
+def test_few_questions_of_the_experiments_were_met_in_pretraining(task):
+    """Users are disjoint; now and then two of them still write the same words about the same thing."""
+    known = {tuple(text.slots.values()) for user in make_users(task, 1500, *PRETRAINING[1:]) for text in user.texts}
+    asked = [tuple(user.texts[-1].slots.values()) for user in population(task, *EXPERIMENTS)]
+    assert sum(slots in known for slots in asked) / len(asked) < 0.35
 
 
 @tasks
