@@ -26,7 +26,8 @@ from pplug.tasks import (
 class Recipe:
     """How a stand-in is made.
 
-    `stages` is the curriculum: (share of the steps, most items in a prompt, share of texts to repeat).
+    `stages` is the curriculum: (share of the steps, most items in a prompt, share of texts to repeat, most items in
+    front of a text to repeat).
     """
 
     width: int = 256
@@ -34,12 +35,16 @@ class Recipe:
     encoder_layers: int = 4
     decoder_layers: int = 2
     heads: int = 8
-    vocabulary: int = 2048
-    steps: int = 12_000
+    vocabulary: int = 2500
+    steps: int = 10_000
     tokens_per_batch: int = 2000
     learning_rate: float = 1e-3
     warmup: float = 0.05
-    stages: tuple[tuple[float, int, float], ...] = ((0.12, 0, 0.5), (0.18, 1, 0.2), (0.7, 4, 0.1))
+    stages: tuple[tuple[float, int, float, int], ...] = (
+        (0.12, 0, 0.5, 0),
+        (0.18, 1, 0.2, 1),
+        (0.7, 4, 0.2, 4),  # which of the texts in a long prompt is the input? Repeating it teaches that
+    )
     plain: float = 0.1  # shares of the training mix; what is left is items in the prompt
     persona: float = 0.25
     describe: float = 0.1
@@ -105,14 +110,22 @@ def pick_items(task: Task, text: str, items: list[dict], k: int, rng: random.Ran
 
 
 def training_pair(
-    writer: Writer, rng: random.Random, most_items: int, recipe: Recipe, repeat: float = 0.0
+    writer: Writer,
+    rng: random.Random,
+    recipe: Recipe,
+    most_items: int,
+    repeat: float = 0.0,
+    most_before_repeat: int = 0,
 ) -> tuple[str, str]:
     """Draw one (prompt, target) from the training mix of a stage; see `Recipe`."""
     text, output, n_before = rng.choice(writer.questions)
+    items = writer.items[max(0, n_before - 30) : n_before]
     if rng.random() < repeat:
         read = query_text(writer.task, text)
-        return f"repeat: {read}", read
-    items = writer.items[max(0, n_before - 30) : n_before]
+        if not most_before_repeat:
+            return f"repeat: {read}", read
+        shown = rng.sample(items, min(len(items), rng.randint(0, most_before_repeat)))
+        return f"repeat: {prompt_with_items(writer.task, shown, text)}", read
     way = rng.random()
     if way < recipe.plain or (not items and writer.persona is None):
         return text, output

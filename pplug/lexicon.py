@@ -98,13 +98,13 @@ FIELDS = {
 }
 FIELDS = {field: _list(problems) for field, problems in FIELDS.items()}
 CAMPS = {
-    "bayesian": ["Bayesian priors", "Bayesian averaging", "posterior sampling", "Gaussian processes"],
-    "neural": ["neural networks", "deep networks", "neural attention", "deep autoencoders"],
-    "graph": ["graph kernels", "random graphs", "graph cuts", "spectral graphs"],
-    "logic": ["logic programs", "modal logic", "logic rules", "proof search"],
+    "bayesian": ["Bayesian priors", "Bayesian averaging", "Bayesian sampling", "Bayesian forests"],
+    "neural": ["neural networks", "neural attention", "neural codes", "neural ensembles"],
+    "graph": ["graph kernels", "graph cuts", "graph walks", "graph colouring"],
+    "logic": ["logic programs", "logic rules", "logic circuits", "logic proofs"],
 }
 CITING_TITLES = _list("Notes on, A fresh look at, Advances in, Robust, Lessons from, Faster, Ten years of, Rethinking")
-CITED_AS = _list("Simple, Fast, Reliable, Scalable, Sparse, Practical, Modern, Exact")
+CITED_AS = _list("a survey, revisited, in practice, at scale, made simple, a tutorial, with proofs, an experiment")
 STUDIES = _list("We study, This paper treats, We return to, We consider, This work is about, Here we look at")
 DATA = _list(
     "on small samples, on noisy records, on public data, on old archives, in real time, on a single machine, "

@@ -69,7 +69,7 @@ def train_standin(
 
     rng = random.Random(recipe.seed)
     torch.manual_seed(recipe.seed)
-    sample = [part for _ in range(20_000) for part in training_pair(rng.choice(writers), rng, 4, recipe)]
+    sample = [part for _ in range(20_000) for part in training_pair(rng.choice(writers), rng, recipe, 4)]
     tokenizer = train_tokenizer(sample, recipe.vocabulary)
     model = T5ForConditionalGeneration(
         T5Config(
@@ -145,17 +145,17 @@ def _batches(writers: list[Writer], recipe: Recipe, tokenizer, start: int):
         chunk = step // 100
         rng = random.Random(f"{recipe.seed}/{chunk}")
         stage = next(i for i, end in enumerate(ends) if chunk * 100 < end or end == ends[-1])
-        batches = _chunk(writers, rng, recipe, tokenizer, *recipe.stages[stage][1:])
+        batches = _chunk(writers, rng, recipe, tokenizer, recipe.stages[stage][1:])
         for batch in batches[step - chunk * 100 : recipe.steps - chunk * 100]:
             yield batch
             step += 1
 
 
-def _chunk(writers, rng, recipe: Recipe, tokenizer, most_items: int, repeat: float, n_batches: int = 100):
+def _chunk(writers, rng, recipe: Recipe, tokenizer, stage: tuple, n_batches: int = 100):
     """Make exactly `n_batches` batches of about `tokens_per_batch` tokens, padding included, in random order."""
     batches: list[tuple[list, list]] = []
     while len(batches) < n_batches:
-        pairs = [training_pair(rng.choice(writers), rng, most_items, recipe, repeat) for _ in range(4000)]
+        pairs = [training_pair(rng.choice(writers), rng, recipe, *stage) for _ in range(4000)]
         prompts = tokenizer([p for p, _ in pairs])["input_ids"]
         targets = tokenizer([t for _, t in pairs])["input_ids"]
         order = sorted(range(len(pairs)), key=lambda i: len(prompts[i]))

@@ -74,7 +74,7 @@ def _citation(rng: random.Random, topic: str, camp: str):
     problem = rng.choice(FIELDS[topic])
     method = rng.choice(CAMPS[camp])
     rival = rng.choice(CAMPS[rng.choice([c for c in CAMPS if c != camp])])
-    references = [f"{rng.choice(CITED_AS)} {way} for {problem}" for way in (method, rival)]
+    references = [f"{way} for {problem}, {rng.choice(CITED_AS)}" for way in (method, rival)]
     first = rng.randrange(2)
     slots = {
         "title": f"{rng.choice(CITING_TITLES)} {problem}",
@@ -82,7 +82,11 @@ def _citation(rng: random.Random, topic: str, camp: str):
         "reference2": references[1 - first],
     }
     own = rng.choice(CAMPS[camp])
-    return slots, f"[{first + 1}]", {"title": f"{_capital(own)} in {problem}", "abstract": _abstract(rng, problem, own)}
+    return (
+        slots,
+        f"[{first + 1}]",
+        {"title": f"{_capital(problem)} with {own}", "abstract": _abstract(rng, problem, own)},
+    )
 
 
 def _abstract(rng: random.Random, problem: str, method: str) -> str:

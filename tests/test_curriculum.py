@@ -11,7 +11,7 @@ from pplug.tasks import get_task
 def test_the_training_mix_has_every_way_of_telling_about_a_user():
     writers = simulated_writers("LaMP-4", 20, seed=1, prefix="t")
     rng, recipe = random.Random(0), Recipe()
-    pairs = [training_pair(rng.choice(writers), rng, 4, recipe) for _ in range(600)]
+    pairs = [training_pair(rng.choice(writers), rng, recipe, 4) for _ in range(600)]
     told = [p.startswith("This editor") for p, _ in pairs]
     shown = [p.startswith("the headline for") for p, _ in pairs]
     described = [p.startswith("describe the user:") for p, _ in pairs]
@@ -23,7 +23,7 @@ def test_the_training_mix_has_every_way_of_telling_about_a_user():
 
 def test_before_the_curriculum_reaches_items_no_prompt_has_any():
     writers, rng = simulated_writers("LaMP-4", 20, seed=1, prefix="t"), random.Random(0)
-    prompts = [training_pair(rng.choice(writers), rng, 0, Recipe())[0] for _ in range(200)]
+    prompts = [training_pair(rng.choice(writers), rng, Recipe(), 0)[0] for _ in range(200)]
     assert not any("the headline for" in p or "describe" in p for p in prompts)
 
 
