@@ -185,7 +185,8 @@ class PersonalizedLM(nn.Module):
         config = self.plug.config
         query = query_text(task, text, config.full_query)
         query_vector = encode(self.encoder, [query], is_query=True)[0]
-        vectors = encode(self.encoder, [history_text(task, item, config.with_label) for item in history])
+        newest = history[-config.max_history :]  # all of them where it is 0
+        vectors = encode(self.encoder, [history_text(task, item, config.with_label) for item in newest])
         example = prepare_example(self.tokenizer, text, None, vectors, query_vector, query, self.is_encoder_decoder)
         batch = collate(self, [example], for_generation=True)
         return self.generate_batch(**batch, max_new_tokens=max_new_tokens, **options)[0]

@@ -27,6 +27,16 @@ def test_before_the_curriculum_reaches_items_no_prompt_has_any():
     assert not any("the headline for" in p or "describe" in p for p in prompts)
 
 
+def test_a_text_to_repeat_is_the_input_whatever_stands_before_it():
+    writers, rng = simulated_writers("LaMP-4", 20, seed=1, prefix="t"), random.Random(0)
+    alone = [training_pair(rng.choice(writers), rng, Recipe(), 4, repeat=1.0) for _ in range(50)]
+    assert all(prompt == f"repeat: {target}" for prompt, target in alone)
+    behind = [training_pair(rng.choice(writers), rng, Recipe(), 4, 1.0, 4) for _ in range(200)]
+    assert all(prompt.startswith("repeat: ") and prompt.endswith(f"article: {target}") for prompt, target in behind)
+    shown = {prompt.count('the headline for "') for prompt, _ in behind}
+    assert shown == {0, 1, 2, 3, 4}
+
+
 def test_items_in_a_prompt_come_from_before_the_question():
     for writer in simulated_writers("LaMP-3", 5, seed=1, prefix="t"):
         for text, _, n_before in writer.questions:

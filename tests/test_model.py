@@ -1,5 +1,7 @@
 """The frozen LLM with the plug in front, for encoder-decoder and decoder-only LLMs."""
 
+from dataclasses import replace
+
 import pytest
 import tiny
 import torch
@@ -120,7 +122,7 @@ def test_loading_from_a_folder_without_a_plug_says_what_is_missing(tmp_path):
         PersonalizedLM.from_pretrained(tmp_path)
 
 
-def test_generate_answers_with_and_without_history(model, monkeypatch):
+def test_generate_answers_with_without_and_with_too_much_history(model, monkeypatch):
     asked = []
 
     def made_up(encoder, texts, cache=None, is_query=False):
@@ -133,6 +135,9 @@ def test_generate_answers_with_and_without_history(model, monkeypatch):
     answer = model.generate(text, history=[{"text": "a", "title": "b"}], max_new_tokens=4)
     assert isinstance(answer, str) and isinstance(model.generate(text, history=[], max_new_tokens=4), str)
     assert asked[:2] == [(["one two"], True), (["a b"], False)]
+    model.plug.config = replace(model.plug.config, max_history=1)
+    model.generate(text, history=[{"text": "old", "title": "b"}, {"text": "new", "title": "b"}], max_new_tokens=4)
+    assert asked[-1] == (["new b"], False), "no more items than the plug was trained with, the newest"
 
 
 def test_generate_refuses_an_input_that_does_not_follow_the_template(model):
