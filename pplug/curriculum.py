@@ -36,14 +36,14 @@ class Recipe:
     decoder_layers: int = 2
     heads: int = 8
     vocabulary: int = 2500
-    steps: int = 10_000
+    steps: int = 6000
     tokens_per_batch: int = 2000
     learning_rate: float = 1e-3
     warmup: float = 0.05
     stages: tuple[tuple[float, int, float, int], ...] = (
-        (0.12, 0, 0.5, 0),
-        (0.18, 1, 0.2, 1),
-        (0.7, 4, 0.2, 4),  # which of the texts in a long prompt is the input? Repeating it teaches that
+        (0.15, 0, 0.5, 2),  # which of the texts in a long prompt is the input? Repeating it teaches that
+        (0.15, 1, 0.2, 2),
+        (0.7, 4, 0.15, 4),
     )
     plain: float = 0.1  # shares of the training mix; what is left is items in the prompt
     persona: float = 0.25
