@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from pplug.curriculum import Recipe, simulated_writers
 from pplug.model import load_llm
-from pplug.standin import SHIPPED, save_standin, train_standin, train_tokenizer
+from pplug.standin import SHIPPED, _look_left_and_right, save_standin, train_standin, train_tokenizer
 from pplug.standin_check import HELD_OUT_PREFIX, HELD_OUT_SEED, check
 from pplug.tasks import TASKS, fixed_parts
 
@@ -145,7 +145,18 @@ def test_the_shipped_weights_give_the_recorded_scores(shipped, task):
         assert measured["scores"][way]["mean"] == pytest.approx(interval["mean"], abs=0.03), way
 
 
+@pytest.mark.parametrize("way", ["persona", "1 item", "4 items"])
 @pytest.mark.parametrize("task", TASKS)
-def test_the_shipped_stand_in_uses_the_true_persona_in_words(task):
+def test_the_shipped_stand_in_uses_what_its_prompt_says_about_a_user(task, way):
     recorded = json.loads((SHIPPED / "scores.json").read_text())[task]
-    assert recorded["gains"]["persona"]["low"] > 0
+    assert recorded["gains"][way]["low"] > 0
+
+
+def test_position_biases_start_with_heads_for_either_side():
+    bias = torch.zeros(32, 8)
+    _look_left_and_right(bias)
+    left, right = bias[:16], bias[16:]
+    assert [bool((left[:, h] < right[:, h]).all()) for h in range(8)] == [h % 2 == 0 for h in range(8)]
+    assert (left.diff(dim=0) <= 0).all() and (right.diff(dim=0) <= 0).all(), (
+        "what is far counts no more than what is near"
+    )
