@@ -38,9 +38,7 @@ def train_tokenizer(texts: Iterable[str], vocabulary: int):
         show_progress=False,
     )
     fixed = fixed_parts()
-    between = re.compile(
-        "|".join(re.escape(part) for part in fixed)
-    )  # no pieces for words that stand only in templates
+    between = re.compile("|".join(map(re.escape, fixed)))  # words that stand only in templates need no pieces
     tokenizer.train_from_iterator((between.sub(" ", text) for text in texts), trainer)
     tokenizer.add_tokens([AddedToken(part, normalized=False) for part in fixed])
     end = tokenizer.token_to_id("</s>")
