@@ -73,7 +73,7 @@ class PlugConfig:
 
 
 # The choices of the authors' release, where they differ from the paper (its own data comes with it: history subsampling
-# ×11, see training.py). 539.9738 is close to the length of a FLAN-T5-XXL token embedding; it is wrong for other LLMs.
+# ×11, see batches.py). 539.9738 is close to the length of a FLAN-T5-XXL token embedding; it is wrong for other LLMs.
 RELEASE = {
     "embedding_norm": 539.9738,
     "normalise": False,

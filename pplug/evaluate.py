@@ -5,12 +5,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from pplug.batches import Example, collate, prepare
 from pplug.curriculum import pick_items
 from pplug.data import Data
 from pplug.metrics import corpus_scores, example_scores, label_index, macro_f1
 from pplug.model import PersonalizedLM
 from pplug.tasks import LOWER_IS_BETTER, Task, prompt_with_items, prompt_with_persona
-from pplug.training import Example, collate, prepare
 
 # The rows of every table, in this order. What each control rules out is said in `controls`.
 NONE, ITEMS_1, ITEMS_4 = "no personalisation", "1 retrieved item in the prompt", "4 retrieved items in the prompt"
@@ -25,7 +25,7 @@ def predict(model: PersonalizedLM, examples: list[Example], batch_size: int = 64
 
     Args:
         model: With or without a plug.
-        examples: From `training.prepare`.
+        examples: From `batches.prepare`.
         batch_size: Examples at a time.
         **options: For the LLM's `generate`.
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from pplug.batches import prepare
 from pplug.config import Profile
 from pplug.data import Data, held_out_examples, load
 from pplug.encoders import Encoder, load_encoder
@@ -24,10 +25,10 @@ from pplug.results import environment, gains, save_record
 from pplug.simulate import simulate
 from pplug.standin import SHIPPED
 from pplug.tasks import TASKS, get_task
-from pplug.training import prepare, train
+from pplug.training import train
 
 SIMULATED_SEED = 2024  # of the experiments' users; the stand-in's own training users have another
-SOURCES = [Path(__file__).parent / name for name in ("embedder.py", "model.py", "training.py", "tasks.py")]
+SOURCES = [Path(__file__).parent / f"{name}.py" for name in ("embedder", "model", "batches", "training", "tasks")]
 
 get_encoder = functools.cache(load_encoder)
 get_llm = functools.cache(load_llm)

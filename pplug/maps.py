@@ -10,9 +10,9 @@ from dataclasses import replace
 import numpy as np
 import torch
 
+from pplug.batches import Example, collate, prepare
 from pplug.data import Data
 from pplug.model import PersonalizedLM
-from pplug.training import Example, collate, prepare
 
 TINY = 1e-6  # keeps a division by the length of a zero vector finite
 
@@ -25,7 +25,7 @@ def user_embeddings(model: PersonalizedLM, examples: list[Example], batch_size: 
 
     Args:
         model: With a plug that has a user embedding.
-        examples: From `training.prepare` or `mean_query`, one for each user.
+        examples: From `batches.prepare` or `mean_query`, one for each user.
         batch_size: Examples at a time.
 
     Returns:
@@ -69,7 +69,7 @@ def mean_query(
 
 
 def few_users(data: Data, examples: list[dict], newest: int = 0) -> tuple[Data, list[dict]]:
-    """Cut a task's data down to a few users: `training.prepare` encodes every item there is, and most are not theirs.
+    """Cut a task's data down to a few users: `batches.prepare` encodes every item there is, and most are not theirs.
 
     Args:
         data: Where the examples' profiles point to.

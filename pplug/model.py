@@ -179,7 +179,7 @@ class PersonalizedLM(nn.Module):
         Returns:
             The generated text.
         """
-        from pplug.training import collate, prepare_example
+        from pplug.batches import collate, prepare_example
 
         task = get_task(self.facts["task"])
         config = self.plug.config

@@ -35,6 +35,28 @@ def cache(tmp_path_factory) -> Path:
         yield folder
 
 
+@pytest.fixture(scope="session", params=["t5", "qwen"])
+def llm(request, tmp_path_factory):
+    """A small LLM of each kind, encoder-decoder and decoder-only, with its tokenizer."""
+    import tiny
+
+    from pplug.model import load_llm
+
+    return load_llm(str(tiny.save_llm(request.param, tmp_path_factory.mktemp(request.param))))
+
+
+@pytest.fixture
+def model(llm):
+    """That LLM with a new plug in front."""
+    import tiny
+    import torch
+
+    from pplug.model import build
+
+    torch.manual_seed(0)
+    return build(*llm, tiny.MadeUpEncoder())
+
+
 @pytest.fixture(scope="session")
 def realdata() -> Path:
     """A folder with a few real LaMP files, which may not be redistributed and so is not in the repository."""

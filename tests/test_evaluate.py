@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pplug import evaluate
+from pplug.batches import Example
 from pplug.evaluate import (
     INSTRUCTION,
     ITEMS_1,
@@ -30,7 +31,6 @@ from pplug.evaluate import (
 )
 from pplug.metrics import corpus_scores, example_scores
 from pplug.tasks import MOVIE_TAGS, TASKS, build_input, prompt_with_items
-from pplug.training import Example
 
 EMPTY = np.zeros((0, 2), dtype=np.float16)
 

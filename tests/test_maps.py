@@ -11,11 +11,11 @@ from datasets import Dataset
 from torch import nn
 
 from pplug import maps, probes
+from pplug.batches import Example
 from pplug.data import Data, load
 from pplug.embedder import Plug, PlugConfig
 from pplug.simulate import simulate
 from pplug.tasks import get_task
-from pplug.training import Example
 
 D, H = 6, 8  # encoder and LLM width
 

@@ -6,8 +6,8 @@ import pytest
 import tiny
 import torch
 
+from pplug.batches import collate
 from pplug.model import PersonalizedLM, build, embedding_norm, load_llm
-from pplug.training import collate
 
 KINDS = ("t5", "llama", "qwen")
 TEXTS = ["one two three", "four", "generate a headline for the following article"]

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from pplug.batches import Example
 from pplug.standin import train_tokenizer
-from pplug.training import Example
 
 WIDTH = 8  # D of the made-up history vectors
 
@@ -74,6 +74,12 @@ def example(tokenizer, text: str, target: str, n: int, seed: int = 0, seq2seq: b
     if not seq2seq:  # these tokenizers close every text with </s>; a decoder-only prompt must stay open
         input_ids = input_ids[:-1]
     return Example(input_ids, target_ids, vectors(n, seed), vectors(1, seed + 1000)[0], text)
+
+
+def examples(model, n: int = 12) -> list[Example]:
+    """Examples for a small model, with histories of 0 to 4 items."""
+    seq2seq = model.is_encoder_decoder
+    return [example(model.tokenizer, f"one {i}", "two three", i % 5, i, seq2seq) for i in range(n)]
 
 
 def weight_hash(module: torch.nn.Module) -> str:

@@ -1,0 +1,60 @@
+"""Batches: padding, subsampling, and the order of visits."""
+
+import random
+
+import numpy as np
+import pytest
+import tiny
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pplug.batches import Visits, collate, prepare_example, subsample
+from pplug.model import build
+
+
+def test_a_batch_is_padded_to_its_own_longest_and_no_further(model):
+    some = tiny.examples(model)[:4]
+    batch = collate(model, some)
+    longest = max(len(e.input_ids) + (0 if model.is_encoder_decoder else len(e.target_ids)) for e in some)
+    assert batch["input_ids"].shape[1] == longest
+    assert batch["history"].shape[1] == max(len(e.history) for e in some)
+    assert batch["history_mask"].sum(dim=1).tolist() == [len(e.history) for e in some]
+
+
+def test_the_instruction_only_control_gets_no_history(llm):
+    control = build(*llm, tiny.MadeUpEncoder(), user=False)
+    batch = collate(control, tiny.examples(control))
+    assert not batch["history_mask"].any() and not batch["history"].any()
+
+
+@given(st.integers(0, 40), st.integers(0, 10_000))
+def test_subsampling_drops_at_most_half_and_keeps_the_order(n, seed):
+    history = np.arange(n)[:, None]
+    kept = subsample(history, random.Random(seed))[:, 0].tolist()
+    assert kept == sorted(set(kept)) and len(kept) >= n / 2
+    assert n > 2 or len(kept) == n
+
+
+def test_subsampling_does_drop_items_and_keeps_one_draw_in_eleven_whole():
+    sizes = [len(subsample(np.zeros((100, 1)), random.Random(i))) for i in range(2200)]
+    assert 0.06 < np.mean(np.array(sizes) == 100) < 0.15
+    assert min(sizes) < 55 and 70 < np.mean(sizes) < 82
+
+
+def test_every_example_is_visited_once_before_any_is_visited_twice(model):
+    visits = Visits(tiny.examples(model, 5), 12, seed=3)
+    assert sorted(visits.order[:5]) == sorted(visits.order[5:10]) == list(range(5)) and len(visits) == 12
+    again = Visits(tiny.examples(model, 5), 12, seed=3)
+    assert all(np.array_equal(visits[i].history, again[i].history) for i in range(12))
+
+
+def test_no_training_examples_is_an_error_that_says_so():
+    with pytest.raises(ValueError, match="no training examples"):
+        Visits([], 3, 0)
+
+
+def test_a_target_ends_with_the_end_token(model):
+    nothing = tiny.vectors(0)
+    made = prepare_example(model.tokenizer, "one", "two", nothing, tiny.vectors(1)[0], "one", model.is_encoder_decoder)
+    assert made.target_ids[-1] == model.tokenizer.eos_token_id
+    assert made.target_ids.count(model.tokenizer.eos_token_id) == 1
