@@ -115,15 +115,13 @@ def training_pair(
     recipe: Recipe,
     most_items: int,
     repeat: float = 0.0,
-    most_before_repeat: int = 0,
+    most_before_repeat: int = 4,
 ) -> tuple[str, str]:
     """Draw one (prompt, target) from the training mix of a stage; see `Recipe`."""
     text, output, n_before = rng.choice(writer.questions)
     items = writer.items[max(0, n_before - 30) : n_before]
     if rng.random() < repeat:
         read = query_text(writer.task, text)
-        if not most_before_repeat:
-            return f"repeat: {read}", read
         shown = rng.sample(items, min(len(items), rng.randint(0, most_before_repeat)))
         return f"repeat: {prompt_with_items(writer.task, shown, text)}", read
     way = rng.random()

@@ -16,6 +16,8 @@ from pplug.tasks import fixed_parts
 SHIPPED = Path(__file__).parent / "weights" / "standin"
 SAVE_EVERY = 500  # steps between two checkpoints of a training
 BIAS_RATE = 50  # position biases have to move by whole numbers, other weights by hundredths
+SAMPLE = 20_000  # prompts and targets that the vocabulary is learnt from
+DRAWN = 4000  # pairs drawn at a time; batches of like length are made of them
 SPECIAL_TOKENS = ("<pad>", "</s>")
 
 
@@ -68,7 +70,7 @@ def train_standin(
 
     rng = random.Random(recipe.seed)
     torch.manual_seed(recipe.seed)
-    sample = [part for _ in range(20_000) for part in training_pair(rng.choice(writers), rng, recipe, 4)]
+    sample = [part for _ in range(SAMPLE) for part in training_pair(rng.choice(writers), rng, recipe, 4)]
     tokenizer = train_tokenizer(sample, recipe.vocabulary)
     model = T5ForConditionalGeneration(
         T5Config(
@@ -185,7 +187,7 @@ def _chunk(writers, rng, recipe: Recipe, tokenizer, stage: tuple, n_batches: int
     """Make exactly `n_batches` batches of about `tokens_per_batch` tokens, padding included, in random order."""
     batches: list[tuple[list, list]] = []
     while len(batches) < n_batches:
-        pairs = [training_pair(rng.choice(writers), rng, recipe, *stage) for _ in range(4000)]
+        pairs = [training_pair(rng.choice(writers), rng, recipe, *stage) for _ in range(DRAWN)]
         prompts = tokenizer([p for p, _ in pairs])["input_ids"]
         targets = tokenizer([t for _, t in pairs])["input_ids"]
         order = sorted(range(len(pairs)), key=lambda i: len(prompts[i]))

@@ -25,7 +25,8 @@ def check(model, tokenizer, writers: list[Writer], max_new_tokens: int = 40) -> 
     Returns:
         `metric`, `n`, `scores`: way of telling → mean (of the headline metric) with interval, and `gains` of each way
         over telling nothing, positive is better. Ways: `nothing`, `persona`, `1 item`, `4 items`. `described`: the
-        share of users whose persona sentence the stand-in writes word for word from six items.
+        share of users whose persona sentence the stand-in writes word for word from six items. `users`: way → every
+        user's own score.
     """
     plain = PersonalizedLM(model, tokenizer)
     task = writers[0].task
@@ -49,6 +50,7 @@ def check(model, tokenizer, writers: list[Writer], max_new_tokens: int = 40) -> 
         "n": len(asked),
         "scores": {way: _rounded(bootstrap_mean(values)) for way, values in by_way.items()},
         "gains": {way: _rounded(gain(metric, by_way[way], by_way["nothing"])) for way in by_way if way != "nothing"},
+        "users": {way: np.round(values, 4).tolist() for way, values in by_way.items()},
     }
     if told:
         rng = random.Random(0)

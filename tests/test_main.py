@@ -34,6 +34,8 @@ def test_standin_trains_on_any_lamp_folder_and_records_its_scores(tmp_path, caps
     }
     recipe = curriculum.Recipe(**tiny)
     monkeypatch.setattr(curriculum, "Recipe", lambda: recipe)
+    monkeypatch.setattr("pplug.standin.SAMPLE", 1000)
+    monkeypatch.setattr("pplug.standin.DRAWN", 100)
     main(["simulate", "LaMP-4", str(tmp_path / "LaMP_4"), "--users", "4"])
     main(["standin", str(tmp_path / "out"), "--data", str(tmp_path), "--steps", "3", "--vocabulary", "400"])
     scores = json.loads((tmp_path / "out" / "scores.json").read_text())
