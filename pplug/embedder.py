@@ -254,10 +254,12 @@ class Plug(nn.Module):
         Returns:
             `[B, P, H]` float.
         """
-        features = self.projector.features(history)
-        if self.config.pooling == "max":
-            floor = torch.finfo(features.dtype).min
-            pooled = features.masked_fill(~mask[..., None], floor).amax(dim=1)
+        rows = self.projector.features(history[mask])  # of items alone: what is padding is not projected
+        is_max = self.config.pooling == "max"
+        features = rows.new_full((*mask.shape, rows.shape[-1]), torch.finfo(rows.dtype).min if is_max else 0.0)
+        features[mask] = rows
+        if is_max:
+            pooled = features.amax(dim=1)
         else:
             pooled = torch.einsum("bn,bnh->bh", self.weights(query, history, mask), features)
         has_items = mask.any(dim=-1)[:, None, None]

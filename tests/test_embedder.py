@@ -86,6 +86,17 @@ def test_pooling_before_the_second_linear_layer_equals_pooling_after_it():
     assert torch.allclose(before, after, atol=1e-6)
 
 
+@pytest.mark.parametrize("pooling", POOLINGS)
+def test_projecting_items_alone_equals_projecting_every_slot(pooling):
+    p = plug(pooling=pooling, soft_tokens=2)
+    query, history, mask = batch()
+    every = p.projector.features(history)  # padding included
+    weighted = (p.weights(query, history, mask)[..., None] * every).sum(dim=1)
+    largest = every.masked_fill(~mask[..., None], -math.inf).amax(dim=1)
+    plain = p.projector.out(largest if pooling == "max" else weighted).unflatten(-1, (2, H))
+    assert torch.allclose(p.user_embedding(query, history, mask), plain, atol=1e-6)
+
+
 @pytest.mark.parametrize("pooling", ["attention", "mean", "max"])
 def test_permuting_a_history_leaves_the_user_embedding_unchanged(pooling):
     p = plug(pooling=pooling)

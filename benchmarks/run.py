@@ -1,0 +1,27 @@
+"""Run the benchmarks, all or the named ones, and record them: `python -m benchmarks.run [training encoding ...]`."""
+
+import importlib
+import sys
+
+from pplug.results import environment, save_record
+
+NAMES = ("training", "encoding", "serving", "sizes")
+
+
+def main(names: list[str]) -> None:
+    """Run benchmarks; each writes `results/benchmarks/<name>.json`.
+
+    Raises:
+        SystemExit: A name is not that of a benchmark.
+    """
+    if unknown := set(names) - set(NAMES):
+        raise SystemExit(f"no benchmark is called {sorted(unknown)[0]!r}; there are: {', '.join(NAMES)}")
+    for name in names or NAMES:
+        rows = importlib.import_module(f"benchmarks.{name}").rows()
+        for row in rows:
+            print(f"{row['what']}: {row['value']:.3g}  (to reach: {row['goal'] or '–'})  {row['detail']}", flush=True)
+        save_record({"rows": rows, **environment()}, "benchmarks", name)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,104 @@
+"""Answering: what the plug adds to the frozen LLM's latency, against items in the prompt, and for a new user."""
+
+import os
+import statistics
+import tempfile
+import time
+from unittest import mock
+
+import numpy as np
+import torch
+
+from benchmarks.shapes import INPUT, OUTPUT, ReadyTokens, flan_t5_small
+from benchmarks.timing import REPEATS, alternate
+from pplug.batches import Example, collate
+from pplug.encoders import encode, encode_texts, load_encoder
+from pplug.model import build, load_llm
+from pplug.simulate import make_user
+from pplug.tasks import build_input, get_task, history_text
+
+TASK = "LaMP-4"
+
+HISTORIES = (0, 8, 64, 512)
+NEW_TOKENS = round(OUTPUT[0])
+ITEM_TOKENS = round(INPUT[0] + OUTPUT[0])  # a headline item in the prompt: an article's first words and its title
+
+
+def rows() -> list[dict]:
+    """Time one user's answer without and with the plug, and the encoder's pass over what is in front of it."""
+    llm, encoder = flan_t5_small(), load_encoder(device="cpu")
+    torch.manual_seed(0)
+    model = build(llm, ReadyTokens(), encoder)
+    ids = torch.randint(3, llm.config.vocab_size, (1, round(INPUT[0])))
+    with_items = torch.randint(3, llm.config.vocab_size, (1, round(INPUT[0]) + 4 * ITEM_TOKENS))
+
+    def generate(embeds):
+        mask = torch.ones(embeds.shape[:2], dtype=torch.long)
+        llm.generate(inputs_embeds=embeds, attention_mask=mask, min_new_tokens=NEW_TOKENS, max_new_tokens=NEW_TOKENS)
+
+    def joined(items: int):
+        """As `PersonalizedLM.generate` does for vectors that are already in the store; encodes the question itself."""
+        query = encode_texts(encoder, ["the words of a question " * 5], is_query=True, progress=False)[0]
+        example = Example(ids[0].tolist(), [], histories[items], query, "")
+        return model.join(**collate(model, [example], for_generation=True))[0]
+
+    embed = llm.get_input_embeddings()
+    histories = {n: _unit(n, encoder.width) for n in HISTORIES}
+    with torch.inference_mode():
+        variants = {"plain": lambda: generate(embed(ids)), "4 items": lambda: generate(embed(with_items))}
+        variants |= {n: (lambda n=n: generate(joined(n))) for n in HISTORIES}
+        seconds = alternate(variants, repeats=15)
+        prompt = {"4 items": embed(with_items), "plug": joined(HISTORIES[-1])}
+        read = alternate({name: lambda e=e: llm.encoder(inputs_embeds=e) for name, e in prompt.items()}, repeats=25)
+    slowest = max(HISTORIES, key=seconds.get)
+    ms = ", ".join(f"{n}: {seconds[n] * 1e3:.1f}" for n in HISTORIES)
+    return [
+        {
+            "what": "generation latency with the plug ÷ without, largest over histories of 0 … 512 items",
+            "goal": "≤ 1.05",
+            "value": seconds[slowest] / seconds["plain"],
+            "detail": f"plain {seconds['plain'] * 1e3:.1f} ms; with the plug, by items: {ms} ms "
+            "(the question's encoding included)",
+        },
+        {
+            "what": "prompt processing, 4 items in the prompt ÷ plug",
+            "goal": "≥ 3",
+            "value": read["4 items"] / read["plug"],
+            "detail": f"{read['4 items'] * 1e3:.1f} against {read['plug'] * 1e3:.1f} ms; end to end "
+            f"{seconds['4 items'] * 1e3:.1f} against {seconds[HISTORIES[-1]] * 1e3:.1f} ms",
+        },
+        _new_user(),
+    ]
+
+
+def _unit(n: int, width: int) -> np.ndarray:
+    vectors = np.random.default_rng(n).standard_normal((n, width), dtype=np.float32)
+    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float16)
+
+
+def _new_user() -> dict:
+    """One user nobody has met: 100 texts and a question, to the first answer, by the stand-in."""
+    llm, tokenizer = load_llm("standin")
+    encoder = load_encoder(device="cpu")
+    torch.manual_seed(0)
+    model = build(llm, tokenizer, encoder, facts={"task": TASK})
+    beyond, encoding = [], []
+    with tempfile.TemporaryDirectory() as cache, mock.patch.dict(os.environ, {"PPLUG_CACHE": cache}):
+        for i in range(REPEATS + 1):
+            user = make_user(TASK, f"new{i}", 0, 100)
+            history = [text.item for text in user.texts[:100]]
+            asked = build_input(get_task(TASK), **user.texts[100].slots)
+            texts = [history_text(get_task(TASK), item) for item in history]
+            start = time.perf_counter()
+            encode(encoder, texts, progress=False)
+            encoded = time.perf_counter()
+            model.generate(asked, history)
+            beyond.append(time.perf_counter() - encoded)
+            encoding.append(encoded - start)
+    value, encoded = (statistics.median(values[1:]) for values in (beyond, encoding))
+    return {
+        "what": "a new user with 100 new texts: seconds to the first answer beyond encoding them, no training",
+        "goal": "< 1",
+        "value": value,
+        "detail": f"encoding them {encoded:.2f} s; stand-in LLM",
+    }

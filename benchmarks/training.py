@@ -1,0 +1,90 @@
+"""Training: examples a second against the released procedure, and a step against what the frozen LLM alone costs."""
+
+import copy
+from contextlib import nullcontext
+
+import torch
+
+from benchmarks import released
+from benchmarks.shapes import ReadyTokens, flan_t5_small, lamp_examples
+from benchmarks.timing import alternate
+from pplug.batches import Visits, collate
+from pplug.encoders import load_encoder
+from pplug.model import build
+from pplug.training import has_bfloat16, train
+
+BATCH, STEPS = 32, 8
+
+
+def rows() -> list[dict]:
+    """Time the released step, ours with the input encoder trained and frozen, and the floor of each, side by side."""
+    llm, encoder = flan_t5_small(), load_encoder(device="cpu")
+    examples = lamp_examples(BATCH * STEPS, encoder.width, llm.config.vocab_size)
+    ours = {name: _ours(llm, encoder, trained) for name, trained in (("frozen", False), ("trained", True))}
+    variants = {"released": _released_step(llm, encoder, examples)}
+    for name, model in ours.items():
+        variants[name] = lambda model=model: train(model, examples, [], STEPS, BATCH, 1e-4)
+    variants["floor"] = _floor(ours["frozen"], examples)
+    seconds = alternate(variants)
+    rate = {name: BATCH * (1 if name == "released" else STEPS) / value for name, value in seconds.items()}
+    told = {name: f"{value:.1f} examples/s" for name, value in rate.items()}
+    return [
+        {
+            "what": f"training, examples/s, input encoder {name} ÷ released procedure",
+            "goal": goal,
+            "value": rate[name] / rate["released"],
+            "detail": f"{told[name]} against {told['released']}",
+        }
+        for name, goal in (("trained", "≥ 8"), ("frozen", "≥ 12"))
+    ] + [
+        {
+            "what": f"training step ÷ the frozen LLM's own forward + backward, input encoder {name}",
+            "goal": goal,
+            "value": seconds[name] / seconds["floor"],
+            "detail": f"{told[name]} against {told['floor']}",
+        }
+        for name, goal in (("frozen", "≤ 1.10"), ("trained", ""))
+    ]
+
+
+def _ours(llm, encoder, trained: bool):
+    torch.manual_seed(0)
+    return build(llm, ReadyTokens(), encoder, train_input_encoder=trained)
+
+
+def _released_step(llm, encoder, examples):
+    torch.manual_seed(0)
+    backbone = copy.deepcopy(encoder.module).requires_grad_(True)
+    plug = released.ReleasedPlug(encoder.width, llm.config.d_model, backbone)
+    optimizer = torch.optim.AdamW(plug.parameters(), lr=1e-4, weight_decay=1e-4)
+    batch = examples[:BATCH]
+    history, mask = released.user_table(batch, encoder.width)
+
+    def step():
+        features = encoder.tokenize([example.query_text for example in batch], is_query=True)
+        released.step(llm, plug, optimizer, batch, features, history, mask)
+
+    return step
+
+
+def _floor(model, examples):
+    """Forward and backward of the LLM on the batches that training sees, from embeddings that are already joined."""
+    batches = []
+    visits = Visits(examples, BATCH * STEPS, 0, BATCH)
+    for start in range(0, len(visits), BATCH):
+        batch = collate(model, [visits[i] for i in range(start, start + BATCH)])
+        with torch.no_grad():
+            joined, mask = model.join(
+                *(batch[k] for k in ("input_ids", "attention_mask", "query", "history", "history_mask"))
+            )
+        batches.append((joined.detach().requires_grad_(True), mask, batch["labels"]))
+    autocast = torch.autocast("cpu", torch.bfloat16) if has_bfloat16("cpu") else nullcontext()
+
+    def run():
+        for joined, mask, labels in batches:
+            with autocast:
+                loss = model.llm(inputs_embeds=joined, attention_mask=mask, labels=labels).loss
+            loss.backward()
+            joined.grad = None
+
+    return run
