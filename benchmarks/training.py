@@ -10,8 +10,9 @@ from benchmarks.shapes import ReadyTokens, flan_t5_small, lamp_examples
 from benchmarks.timing import alternate
 from pplug.batches import Visits, collate
 from pplug.encoders import load_encoder
+from pplug.hardware import has_bfloat16
 from pplug.model import build
-from pplug.training import has_bfloat16, train
+from pplug.training import train
 
 BATCH, STEPS = 32, 8
 
@@ -74,9 +75,7 @@ def _floor(model, examples):
     for start in range(0, len(visits), BATCH):
         batch = collate(model, [visits[i] for i in range(start, start + BATCH)])
         with torch.no_grad():
-            joined, mask = model.join(
-                *(batch[k] for k in ("input_ids", "attention_mask", "query", "history", "history_mask"))
-            )
+            joined, mask = model.join(**{name: value for name, value in batch.items() if name != "labels"})
         batches.append((joined.detach().requires_grad_(True), mask, batch["labels"]))
     autocast = torch.autocast("cpu", torch.bfloat16) if has_bfloat16("cpu") else nullcontext()
 

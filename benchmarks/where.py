@@ -9,8 +9,8 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from pplug.batches import Example, Visits, collate
+from pplug.hardware import has_bfloat16
 from pplug.model import PersonalizedLM
-from pplug.training import has_bfloat16
 
 PARTS = ("data", "query encoder", "projector", "LLM forward", "LLM backward", "plug backward", "optimiser")
 

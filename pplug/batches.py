@@ -112,9 +112,9 @@ def subsample(history: np.ndarray, rng: random.Random) -> np.ndarray:
 class Visits(Dataset):
     """The whole training as one list of visits, so that a resumed run sees exactly what an uninterrupted one would.
 
-    Visit `v` is an example and a seed for its subsampling, both functions of `(seed, v)` alone. Examples come in rounds,
-    each once a round and in random order; within a window of `WINDOW` batches, but never of more than a round, examples
-    of like length share a batch, so that little of it is padding.
+    Visit `v` is an example and a seed for its subsampling, both functions of `(seed, v)` alone. Examples come in
+    rounds, each once a round and in random order; within a window of `WINDOW` batches, but never of more than a round,
+    examples of like length share a batch, so that little of it is padding.
     """
 
     def __init__(self, examples: list[Example], n_visits: int, seed: int, batch_size: int = 1):

@@ -132,7 +132,7 @@ class PersonalizedLM(nn.Module):
             history_mask: See `join`.
 
         Returns:
-            `{"loss", "logits"}`.
+            `{"loss", "logits"}`; in training, the loss alone.
 
         Note:
             The paper sums the loss over tokens, the release takes their mean. It is the mean here: the learning rate
@@ -143,6 +143,8 @@ class PersonalizedLM(nn.Module):
             soft = joined.shape[1] - input_ids.shape[1]
             labels = torch.cat([labels.new_full((labels.shape[0], soft), -100), labels], dim=1)
         output = self.llm(inputs_embeds=joined, attention_mask=mask, labels=labels)
+        if self.training:  # Trainer would make single-precision copies of them, at each step, for nothing
+            return {"loss": output.loss}
         return {"loss": output.loss, "logits": output.logits}
 
     @torch.inference_mode()

@@ -8,6 +8,7 @@ import torch
 
 from pplug.batches import Example, Visits, collate
 from pplug.files import replacing
+from pplug.hardware import has_bfloat16
 from pplug.model import PersonalizedLM
 
 ENCODER_RATE = 1e-4  # the paper's; at the rate a small LLM's projector needs, a pretrained encoder is ruined
@@ -116,14 +117,6 @@ def _two_rates(model: PersonalizedLM, learning_rate: float) -> torch.optim.AdamW
         {"params": list(backbone.parameters()), "lr": min(learning_rate, ENCODER_RATE)},
     ]
     return torch.optim.AdamW(groups, weight_decay=WEIGHT_DECAY)
-
-
-def has_bfloat16(device: str) -> bool:
-    """Whether a device has bfloat16 instructions: newer GPUs, and some processors."""
-    if device == "cuda":
-        return torch.cuda.is_bf16_supported()
-    known = torch.cpu.get_capabilities()
-    return device == "cpu" and bool(known.get("avx512_bf16") or known.get("amx_bf16"))
 
 
 def write_curve(path: Path, curve: list[dict]) -> None:

@@ -2,9 +2,11 @@
 
 import importlib.machinery
 import multiprocessing
+from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -20,20 +22,31 @@ class FakeModule:
     """Counts what it encodes; a text's vector depends on nothing but prompt and text."""
 
     def __init__(self, fail_after=None, max_seq_length=256):
-        self.seen, self.fail_after, self.max_seq_length = [], fail_after, max_seq_length
+        self.seen, self.batches, self.fail_after, self.max_seq_length = [], [], fail_after, max_seq_length
+        self.device = torch.device("cpu")
 
-    def encode(self, inputs, prompt, batch_size, normalize_embeddings, show_progress_bar):
+    def tokenizer(self, texts, truncation, max_length):
+        return {"input_ids": [list(text)[:max_length] for text in texts]}
+
+    def preprocess(self, inputs, prompt):
         if self.fail_after is not None and len(self.seen) >= self.fail_after:
             raise KeyboardInterrupt
-        assert len(inputs) <= batch_size and normalize_embeddings and not show_progress_bar
         self.seen.extend(prompt + text for text in inputs)
-        return np.stack([expected(prompt + text) for text in inputs])
+        self.batches.append(len(inputs))
+        return {"made_up": torch.stack([raw(prompt + text) for text in inputs])}
+
+    def __call__(self, features):
+        return {"sentence_embedding": features["made_up"]}
+
+
+def raw(text):
+    """The vector the fake module gives a text, of any length."""
+    return torch.from_numpy(np.random.default_rng(list(text.encode())).normal(size=D).astype(np.float32))
 
 
 def expected(text):
-    """The vector the fake module gives a text, unit length."""
-    vector = np.random.default_rng(list(text.encode())).normal(size=D).astype(np.float32)
-    return vector / np.linalg.norm(vector)
+    """The vector of a text, unit length."""
+    return torch.nn.functional.normalize(raw(text), dim=-1).numpy()
 
 
 def fake(**options):
@@ -55,6 +68,7 @@ def files(cache):
 @pytest.fixture(autouse=True)
 def quiet(monkeypatch):
     monkeypatch.setenv("PPLUG_QUIET", "1")
+    monkeypatch.setattr(encoders, "has_bfloat16", lambda device: False)  # so that values can be told exactly
 
 
 # The store
@@ -231,7 +245,8 @@ def test_without_prompts_queries_and_texts_share_vectors(tmp_path):
 
 
 def test_vectors_that_are_not_finite_are_not_kept(tmp_path, monkeypatch):
-    monkeypatch.setattr(FakeModule, "encode", lambda self, inputs, **_: np.full((len(inputs), D), np.nan))
+    nothing = {"sentence_embedding": torch.full((len(TEXTS), D), np.nan)}
+    monkeypatch.setattr(FakeModule, "__call__", lambda self, features: nothing)
     with pytest.raises(ValueError, match="not finite"):
         encode(fake(), TEXTS, tmp_path)
     assert files(tmp_path) == []
@@ -241,28 +256,21 @@ def test_encode_texts_encodes_distinct_texts_once_in_batches_of_like_length():
     encoder = fake()
     vectors = encode_texts(encoder, TEXTS + TEXTS[::-1], batch_size=2)
     np.testing.assert_array_equal(vectors, np.stack([expected(text) for text in TEXTS + TEXTS[::-1]]))
-    assert encoder.module.seen == sorted(TEXTS, key=len, reverse=True)
+    assert encoder.module.seen == sorted(TEXTS, key=len, reverse=True) and encoder.module.batches == [2, 2, 1]
 
 
 # Real encoders
 
 
 @pytest.fixture(scope="session")
-def torch():
-    torch = pytest.importorskip("torch")
-    torch.set_num_threads(1)
-    return torch
-
-
-@pytest.fixture(scope="session")
-def minilm(torch):
+def minilm():
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HF_HUB_OFFLINE", "1")
-        yield load_encoder("minilm", device="cpu")
+        yield replace(load_encoder("minilm", device="cpu"), precision="float32")
 
 
 @pytest.fixture(scope="session")
-def bert(torch, tmp_path_factory):
+def bert(tmp_path_factory):
     """Makes folders with a tiny random BERT: plain, or with sentence-transformers' own files."""
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
@@ -317,11 +325,24 @@ def test_minilm_vector_does_not_depend_on_batch_mates(minilm, tmp_path):
     np.testing.assert_allclose(np.linalg.norm(stored.astype(np.float32), axis=1), 1, atol=1e-3)
 
 
-def test_tokenize_and_module_give_the_same_vectors(minilm, torch):
+def test_tokenize_and_module_give_the_same_vectors(minilm):
     with torch.no_grad():
         vectors = minilm.module(minilm.tokenize(TEXTS))["sentence_embedding"]
     vectors = torch.nn.functional.normalize(vectors, dim=-1).numpy()
     np.testing.assert_allclose(vectors, encode_texts(minilm, TEXTS), atol=1e-5)
+
+
+def test_bfloat16_vectors_point_where_single_precision_ones_do_and_have_a_store_of_their_own(minilm):
+    in_bfloat16 = replace(minilm, precision="bfloat16")
+    cosines = (encode_texts(minilm, TEXTS) * encode_texts(in_bfloat16, TEXTS)).sum(axis=1)
+    assert cosines.min() > 0.999 and in_bfloat16.key != minilm.key
+
+
+@pytest.mark.parametrize("has", [True, False])
+def test_an_encoder_computes_in_bfloat16_where_the_hardware_can(bert, monkeypatch, has):
+    monkeypatch.setattr(encoders, "has_bfloat16", lambda device: has)
+    encoder = load_encoder(bert("tiny", pooling="mean"), device="cpu")
+    assert encoder.precision == ("bfloat16" if has else "float32")
 
 
 def test_encoder_is_frozen(minilm):
@@ -359,7 +380,7 @@ def test_loading_is_silent(minilm, capfd):
 
 
 @pytest.mark.parametrize("plain", [True, False])
-def test_bge_pools_the_first_token_and_prompts_queries(bert, torch, plain):
+def test_bge_pools_the_first_token_and_prompts_queries(bert, plain):
     encoder = load_encoder(bert("bge-base-en-v1.5", pooling=None if plain else "cls"), device="cpu")
     assert (encoder.query_prompt, encoder.text_prompt) == (BGE_QUERY_PROMPT, "")
     texts = ["the dog", "a cat . the dog"]
@@ -377,7 +398,7 @@ def test_bge_pools_the_first_token_and_prompts_queries(bert, torch, plain):
             np.testing.assert_allclose(vectors, encode_texts(encoder, texts, is_query), atol=1e-5)
 
 
-def test_mean_and_first_token_pooling_differ_in_vectors_and_key(bert, torch):
+def test_mean_and_first_token_pooling_differ_in_vectors_and_key(bert):
     first, mean = (load_encoder(bert("small", pooling=pooling), device="cpu") for pooling in ("cls", "mean"))
     assert first.key != mean.key
     assert (first.query_prompt, mean.query_prompt) == ("", "")
@@ -405,7 +426,7 @@ def test_key_depends_on_weights_and_length_but_not_on_place(bert):
 
 
 @pytest.mark.parametrize("name", ["bge-base-en-half", "half"])
-def test_half_precision_weights_are_used_in_single_precision(bert, torch, name):
+def test_half_precision_weights_are_used_in_single_precision(bert, name):
     from transformers import BertModel
 
     folder = bert(name)

@@ -44,7 +44,7 @@ def test_every_parameter_of_the_llm_is_frozen(model):
 
 def test_without_soft_prompt_the_wrapped_llm_equals_the_plain_one(model):
     batch = collate(plain(model), examples(model))
-    ours = plain(model)(**batch)
+    ours = plain(model).eval()(**batch)
     theirs = model.llm(**{name: batch[name] for name in ("input_ids", "attention_mask", "labels")})
     assert torch.allclose(ours["logits"], theirs.logits, atol=1e-5)
     assert torch.allclose(ours["loss"], theirs.loss, atol=1e-5)
