@@ -14,15 +14,15 @@ from pplug.hardware import has_bfloat16
 from pplug.model import build
 from pplug.training import train
 
-BATCH, STEPS = 32, 8
+BATCH, STEPS = 32, 24
 
 
 def rows() -> list[dict]:
     """Time the released step, ours with the input encoder trained and frozen, and the floor of each, side by side."""
     llm, encoder = flan_t5_small(), load_encoder(device="cpu")
     examples = lamp_examples(BATCH * STEPS, encoder.width, llm.config.vocab_size)
-    ours = {name: _ours(llm, encoder, trained) for name, trained in (("frozen", False), ("trained", True))}
-    variants = {"released": _released_step(llm, encoder, examples)}
+    ours = {name: with_plug(llm, encoder, trained) for name, trained in (("frozen", False), ("trained", True))}
+    variants = {"released": released_step(llm, encoder, examples[:BATCH])}
     for name, model in ours.items():
         variants[name] = lambda model=model: train(model, examples, [], STEPS, BATCH, 1e-4)
     variants["floor"] = _floor(ours["frozen"], examples)
@@ -48,17 +48,18 @@ def rows() -> list[dict]:
     ]
 
 
-def _ours(llm, encoder, trained: bool):
+def with_plug(llm, encoder, trained: bool):
+    """The LLM with a new plug, its input encoder fully trained or frozen under a trained map."""
     torch.manual_seed(0)
     return build(llm, ReadyTokens(), encoder, train_input_encoder=trained)
 
 
-def _released_step(llm, encoder, examples):
+def released_step(llm, encoder, batch):
+    """One training step of the released procedure, ready to be taken again and again on one batch."""
     torch.manual_seed(0)
     backbone = copy.deepcopy(encoder.module).requires_grad_(True)
     plug = released.ReleasedPlug(encoder.width, llm.config.d_model, backbone)
     optimizer = torch.optim.AdamW(plug.parameters(), lr=1e-4, weight_decay=1e-4)
-    batch = examples[:BATCH]
     history, mask = released.user_table(batch, encoder.width)
 
     def step():
@@ -71,7 +72,7 @@ def _released_step(llm, encoder, examples):
 def _floor(model, examples):
     """Forward and backward of the LLM on the batches that training sees, from embeddings that are already joined."""
     batches = []
-    visits = Visits(examples, BATCH * STEPS, 0, BATCH)
+    visits = Visits(examples, BATCH * STEPS, 0)
     for start in range(0, len(visits), BATCH):
         batch = collate(model, [visits[i] for i in range(start, start + BATCH)])
         with torch.no_grad():

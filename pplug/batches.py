@@ -1,6 +1,5 @@
 """Examples → batches: each text encoded once, dynamic padding, history subsampling."""
 
-import math
 import random
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,6 @@ from pplug.model import PersonalizedLM
 from pplug.tasks import query_text
 
 MAX_INPUT, MAX_TARGET = 256, 128  # tokens; the paper's limits on the LLM's input and output
-WINDOW = 50  # batches; the longer, the less padding, and the less random their order
 
 
 @dataclass(frozen=True)
@@ -112,26 +110,18 @@ def subsample(history: np.ndarray, rng: random.Random) -> np.ndarray:
 class Visits(Dataset):
     """The whole training as one list of visits, so that a resumed run sees exactly what an uninterrupted one would.
 
-    Visit `v` is an example and a seed for its subsampling, both functions of `(seed, v)` alone. Examples come in
-    rounds, each once a round and in random order; within a window of `WINDOW` batches, but never of more than a round,
-    examples of like length share a batch, so that little of it is padding.
+    Visit `v` is an example and a seed for its subsampling, both functions of `(seed, v)` alone. Each example comes once
+    before any comes twice.
     """
 
-    def __init__(self, examples: list[Example], n_visits: int, seed: int, batch_size: int = 1):
+    def __init__(self, examples: list[Example], n_visits: int, seed: int):
         if not examples:
             raise ValueError("there are no training examples")
         self.examples, self.seed = examples, seed
         rng = random.Random(seed)
-        window = batch_size * min(WINDOW, max(1, len(examples) // batch_size))
-        rounds = math.ceil((n_visits + window) / len(examples))  # so that the last window is a whole one
-        drawn = [i for _ in range(rounds) for i in rng.sample(range(len(examples)), len(examples))]
         self.order: list[int] = []
         while len(self.order) < n_visits:
-            near = drawn[len(self.order) : len(self.order) + window]
-            near.sort(key=lambda i: len(examples[i].input_ids) + len(examples[i].target_ids))
-            batches = [near[start : start + batch_size] for start in range(0, len(near), batch_size)]
-            rng.shuffle(batches)
-            self.order += [i for batch in batches for i in batch]
+            self.order += rng.sample(range(len(examples)), len(examples))
         del self.order[n_visits:]
 
     def __len__(self) -> int:

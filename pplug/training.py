@@ -85,7 +85,7 @@ def train(
         trainer = Trainer(
             model=model,
             args=arguments,
-            train_dataset=Visits(examples, steps * batch_size, seed, batch_size),
+            train_dataset=Visits(examples, steps * batch_size, seed),
             eval_dataset=dev or None,
             data_collator=lambda batch: collate(model, batch),
             callbacks=[EarlyStoppingCallback(patience)] if patience and dev else [],

@@ -1,6 +1,5 @@
 """Batches: padding, subsampling, and the order of visits."""
 
-import itertools
 import random
 
 import numpy as np
@@ -9,7 +8,7 @@ import tiny
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pplug.batches import WINDOW, Visits, collate, prepare_example, subsample
+from pplug.batches import Visits, collate, prepare_example, subsample
 from pplug.model import build
 
 
@@ -47,22 +46,6 @@ def test_every_example_is_visited_once_before_any_is_visited_twice(model):
     assert sorted(visits.order[:5]) == sorted(visits.order[5:10]) == list(range(5)) and len(visits) == 12
     again = Visits(tiny.examples(model, 5), 12, seed=3)
     assert all(np.array_equal(visits[i].history, again[i].history) for i in range(12))
-
-
-@given(st.integers(1, 60), st.integers(1, 9), st.integers(1, 20), st.integers(0, 10_000))
-def test_batches_of_like_length_hold_the_visits_of_unsorted_ones(n, batch_size, steps, seed):
-    rng = random.Random(seed)
-    made = [tiny.Example([3] * rng.randint(1, 30), [3] * rng.randint(1, 5), None, None, "") for _ in range(n)]
-    order = Visits(made, steps * batch_size, seed, batch_size).order
-    assert len(order) == steps * batch_size
-    counts = np.bincount(order, minlength=n)
-    assert counts.max() - counts.min() <= 2  # rounds; the last window may be cut, and a window may hold two rounds
-    window = batch_size * min(WINDOW, max(1, n // batch_size))
-    sizes = [len(made[i].input_ids) + len(made[i].target_ids) for i in order]
-    for start in range(0, len(order) - window + 1, window):
-        spans = [sizes[i : i + batch_size] for i in range(start, start + window, batch_size)]
-        spans = sorted((min(span), max(span)) for span in spans)
-        assert all(low[1] <= high[0] for low, high in itertools.pairwise(spans))
 
 
 def test_no_training_examples_is_an_error_that_says_so():
