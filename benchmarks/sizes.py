@@ -20,7 +20,7 @@ def rows() -> list[dict]:
     torch.manual_seed(0)
     model = build(llm, ReadyTokens(), encoder)
     D, H = encoder.width, llm.config.d_model
-    each, pooled = HISTORY_SLOTS * (D * H + H * H), HISTORY_SLOTS * D * H + H * H
+    pooled, each = projector_work(D, H, HISTORY_SLOTS)
     with tempfile.TemporaryDirectory() as folder:
         model.save_pretrained(folder)
         kept = sum(path.stat().st_size for path in Path(folder).iterdir())
@@ -46,6 +46,11 @@ def rows() -> list[dict]:
             "detail": "heavy libraries load when used",
         },
     ]
+
+
+def projector_work(D: int, H: int, N: int) -> tuple[int, int]:
+    """Multiply-adds for N items: pooled before the second layer, and both layers for each item."""
+    return N * D * H + H * H, N * (D * H + H * H)
 
 
 def _python(code: str) -> None:

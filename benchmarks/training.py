@@ -1,7 +1,6 @@
 """Training: examples a second against the released procedure, and a step against what the frozen LLM alone costs."""
 
 import copy
-from contextlib import nullcontext
 
 import torch
 
@@ -78,11 +77,10 @@ def _floor(model, examples):
         with torch.no_grad():
             joined, mask = model.join(**{name: value for name, value in batch.items() if name != "labels"})
         batches.append((joined.detach().requires_grad_(True), mask, batch["labels"]))
-    autocast = torch.autocast("cpu", torch.bfloat16) if has_bfloat16("cpu") else nullcontext()
 
     def run():
         for joined, mask, labels in batches:
-            with autocast:
+            with torch.autocast("cpu", torch.bfloat16, enabled=has_bfloat16("cpu")):
                 loss = model.llm(inputs_embeds=joined, attention_mask=mask, labels=labels).loss
             loss.backward()
             joined.grad = None

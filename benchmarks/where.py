@@ -3,7 +3,8 @@
 import statistics
 import time
 from collections import defaultdict
-from contextlib import nullcontext
+from contextlib import contextmanager
+from unittest import mock
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
@@ -25,50 +26,51 @@ def parts_of_a_step(model: PersonalizedLM, examples: list[Example], batch_size: 
         steps: How many steps to take; the first one warms up and does not count.
 
     Returns:
-        Part → `seconds`, the median over steps, and `flops`, the mean of the multiplications and additions in matrix
+        Part → `seconds`, the median over steps, and `flops`, the first step's multiplications and additions in matrix
         products (0 where there are none).
     """
-    seconds, flops = defaultdict(list), defaultdict(list)
+    spent, flops = defaultdict(list), defaultdict(int)
     parameters = [p for p in model.plug.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(parameters, lr=1e-4, weight_decay=1e-4, fused=True)
-    visits = Visits(examples, steps * batch_size, 0)
-    plug, inputs = model.plug.train(), model.llm.get_input_embeddings()
+    visits, inputs = Visits(examples, steps * batch_size, 0), model.llm.get_input_embeddings()
+    counting = False
 
-    def timed(part, work):
-        with FlopCounterMode(display=False) as counted:  # costs some microseconds an operation, to all parts alike
+    @contextmanager
+    def part(name: str):
+        if counting:
+            with FlopCounterMode(display=False) as counted:
+                yield
+            flops[name] += counted.get_total_flops()
+        else:
             start = time.perf_counter()
-            result = work()
-            seconds[part].append(time.perf_counter() - start)
-        flops[part].append(counted.get_total_flops())
-        return result
+            yield
+            spent[name].append(time.perf_counter() - start)
 
+    query_encoder = model.plug.train().input_encoder
     for step in range(steps):
-        rows = range(step * batch_size, (step + 1) * batch_size)
-        batch = timed("data", lambda rows=rows: collate(model, [visits[i] for i in rows]))
-        with torch.autocast("cpu", torch.bfloat16) if has_bfloat16("cpu") else nullcontext():
-            weights = timed("query encoder", lambda b=batch: plug.weights(b["query"], b["history"], b["history_mask"]))
-            del weights
-            soft = timed("projector", lambda b=batch: plug(b["query"], b["history"], b["history_mask"]))
-            given = torch.cat([soft, inputs(batch["input_ids"])], dim=1).detach().requires_grad_(True)
-            mask = torch.cat([batch["attention_mask"].new_ones(soft.shape[:2]), batch["attention_mask"]], dim=1)
-            loss = timed(
-                "LLM forward",
-                lambda g=given, m=mask, b=batch: model.llm(inputs_embeds=g, attention_mask=m, labels=b["labels"]).loss,
-            )
-        timed("LLM backward", lambda loss=loss: loss.backward())
-        timed("plug backward", lambda s=soft, g=given: s.backward(g.grad[:, : s.shape[1]].to(s.dtype)))
-
-        def update():
+        counting = step == 0  # counting takes time: the step that warms up is not timed
+        with part("data"):
+            batch = collate(model, [visits[i] for i in range(step * batch_size, (step + 1) * batch_size)])
+        labels, mask = batch.pop("labels"), batch.pop("attention_mask")
+        ids = batch.pop("input_ids")
+        with torch.autocast("cpu", torch.bfloat16, enabled=has_bfloat16("cpu")):
+            with part("query encoder"):
+                x = query_encoder(batch["query"])
+            with mock.patch.object(query_encoder, "forward", lambda _, x=x: x), part("projector"):
+                soft = model.plug(batch["query"], batch["history"], batch["history_mask"])
+            given = torch.cat([soft, inputs(ids)], dim=1).detach().requires_grad_(True)
+            mask = torch.cat([mask.new_ones(soft.shape[:2]), mask], dim=1)
+            with part("LLM forward"):
+                loss = model.llm(inputs_embeds=given, attention_mask=mask, labels=labels).loss
+        with part("LLM backward"):
+            loss.backward()
+        with part("plug backward"):
+            soft.backward(given.grad[:, : soft.shape[1]].to(soft.dtype))
+        with part("optimiser"):
             torch.nn.utils.clip_grad_norm_(parameters, 1.0)
             optimizer.step()
             optimizer.zero_grad()
-
-        timed("optimiser", update)
-    found = {p: {"seconds": statistics.median(seconds[p][1:]), "flops": statistics.mean(flops[p][1:])} for p in PARTS}
-    # `plug(...)` weighs the items again: what is left is the projector and the pooling.
-    found["projector"]["seconds"] -= found["query encoder"]["seconds"]
-    found["projector"]["flops"] -= found["query encoder"]["flops"]
-    return found
+    return {name: {"seconds": statistics.median(spent[name]), "flops": flops[name]} for name in PARTS}
 
 
 def peak_flops(dtype: torch.dtype, size: int = 2048, repeats: int = 7) -> float:

@@ -112,6 +112,7 @@ def execute(path: Path) -> tuple[Run, object]:
         timeout=None,
         record_timing=False,
         store_widget_state=False,
+        coalesce_streams=True,  # else the same prints are one output or several, as the kernel's pauses fall
         resources={"metadata": {"path": str(path.parent)}},
         on_notebook_start=watch,
         # Else a kernel that could encrypt what it sends says, for each notebook, that it does not.

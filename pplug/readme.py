@@ -17,6 +17,7 @@ GOALS = {
     "03_train_the_user_embedder": "the six equations by hand, then for real; every control; all six tasks",
     "04_ablate_pooling_and_instruction": "pooling, instruction embedding, soft tokens, labels, temperature",
     "05_map_user_embeddings": "the map of users, and the numbers that say what it shows",
+    "08_where_the_time_goes": "a training step part by part, against the published procedure and against its floor",
 }
 
 
@@ -62,11 +63,20 @@ def standin_table() -> str:
     return markdown(head, lines)
 
 
+def speed_table() -> str:
+    """What the benchmarks found: every ratio beside what it was to reach."""
+    order = ("training", "encoding", "serving", "sizes")
+    rows = [row for name in order for row in json.loads((FOLDER / "benchmarks" / f"{name}.json").read_text())["rows"]]
+    lines = [[row["what"], row["goal"] or "–", f"**{row['value']:.3g}**", row["detail"]] for row in rows]
+    return markdown(["what", "to reach", "measured", "in full"], lines)
+
+
 TABLES = {
     "lessons": lessons,
     "results": lambda: main_table(load_records("main-default")),
     "gains": lambda: gain_table(load_records("main-default")),
     "standin": standin_table,
+    "speed": speed_table,
 }
 
 

@@ -45,6 +45,16 @@ def llm(request, tmp_path_factory):
     return load_llm(str(tiny.save_llm(request.param, tmp_path_factory.mktemp(request.param))))
 
 
+@pytest.fixture(scope="session")
+def t5(tmp_path_factory):
+    """The encoder-decoder one alone."""
+    import tiny
+
+    from pplug.model import load_llm
+
+    return load_llm(str(tiny.save_llm("t5", tmp_path_factory.mktemp("t5"))))
+
+
 @pytest.fixture
 def model(llm):
     """That LLM with a new plug in front."""

@@ -6,13 +6,8 @@ import tiny
 import torch
 
 from pplug.batches import collate
-from pplug.model import build, load_llm
+from pplug.model import build
 from pplug.training import ENCODER_RATE, train
-
-
-@pytest.fixture(scope="module")
-def t5(tmp_path_factory):
-    return load_llm(str(tiny.save_llm("t5", tmp_path_factory.mktemp("t5"))))
 
 
 def run(model, **choices):
