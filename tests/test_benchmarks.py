@@ -6,6 +6,7 @@ import tiny
 import torch
 
 from benchmarks import encoding, released, run, scale, shapes, sizes, timing, where
+from pplug import vectors
 from pplug.batches import collate
 from pplug.encoders import encode_texts, load_encoder
 from pplug.model import build
@@ -81,8 +82,15 @@ def test_file_order_and_ours_encode_alike(encoder):
     texts = [f"a text of {'many ' * (i % 7)}words, number {i}" for i in range(40)]
     plain, ours = released.encode_in_file_order(encoder.module, texts), encode_texts(encoder, texts, progress=False)
     assert (plain * ours).sum(axis=1).min() > 0.999
-    users = [encoding._user_vectors(vectors, 10) for vectors in (plain, ours)]
+    users = [encoding._user_vectors(v, 10) for v in (plain, ours)]
     assert len(users[0]) == 4 and (users[0] * users[1]).sum(axis=1).min() > 0.999
+
+
+def test_a_text_takes_as_many_bytes_of_the_store_as_is_said(tmp_path, encoder):
+    vectors.add(tmp_path, np.array([b"1", b"2", b"3"], dtype="S16"), np.zeros((3, encoder.width), np.float16))
+    (shard,) = tmp_path.iterdir()
+    header = shard.stat().st_size - 3 * encoding.row_bytes(encoder.width)
+    assert 0 < header <= 192
 
 
 def test_bfloat16_and_single_precision_train_alike(t5, monkeypatch):
