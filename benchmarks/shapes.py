@@ -60,7 +60,10 @@ def profile_entries() -> tuple[list[str], str]:
 
 
 def flan_t5_small():
-    """An LLM of FLAN-T5-small's shape with random weights, frozen: 77 million parameters."""
+    """An LLM of FLAN-T5-small's shape with random weights, frozen.
+
+    60 million parameters and not 77, since transformers ties the two tables of embeddings; the work is the same.
+    """
     import torch
     from transformers import T5Config, T5ForConditionalGeneration
 
@@ -73,7 +76,7 @@ def flan_t5_small():
         num_layers=8,
         num_heads=6,
         feed_forward_proj="gated-gelu",
-        tie_word_embeddings=False,
+        tie_word_embeddings=False,  # which also says that outputs are not scaled, as in T5 1.1
         decoder_start_token_id=0,
         attn_implementation="eager",  # as load_llm has it on a CPU
     )
