@@ -158,6 +158,7 @@ def test_the_shipped_weights_give_the_recorded_scores(shipped, task):
         # Near-ties fall the other way where sums are rounded differently, as another attention kernel does.
         same = np.isclose(scores[:FIRST], measured["users"][way], atol=1e-3)
         assert same.mean() >= 0.9, way
+        assert np.mean(measured["users"][way]) == pytest.approx(np.mean(scores[:FIRST]), abs=0.03), way
 
 
 @pytest.mark.parametrize("way", ["persona", "1 item", "4 items"])
