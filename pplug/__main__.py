@@ -39,6 +39,9 @@ def main(arguments: list[str] | None = None) -> None:
     one = commands.add_parser("grid", help="run all experiments that have no record under results/ yet")
     one.add_argument("--group", choices=("main", "ablation"))
 
+    one = commands.add_parser("compare", help="the plug and its rivals: run every group of rows without a record")
+    one.add_argument("tasks", nargs="*", metavar="task", help="only these; all if none is given")
+
     commands.add_parser("readme", help="write the tables of the records into README.md")
 
     chosen = parser.parse_args(arguments)
@@ -130,6 +133,14 @@ def _grid(chosen) -> None:
     run_grid(get_profile(), chosen.group, lambda line: print(line, flush=True))
 
 
+def _compare(chosen) -> None:
+    from pplug.compare import run
+    from pplug.config import get_profile
+    from pplug.tasks import get_task
+
+    run(get_profile(), [get_task(name).name for name in chosen.tasks], lambda line: print(line, flush=True))
+
+
 def _readme(chosen) -> None:
     from pplug.readme import update
 
@@ -150,6 +161,7 @@ COMMANDS = {
     "train": _train,
     "evaluate": _evaluate,
     "grid": _grid,
+    "compare": _compare,
     "readme": _readme,
 }
 

@@ -1,7 +1,7 @@
 """Examples → batches: each text encoded once, dynamic padding, history subsampling."""
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +27,7 @@ class Example:
         history: `[N, D]` float16, unit length, oldest first.
         query: `[D]` float16, the input's frozen vector.
         query_text: The text the input encoder reads.
+        before_ids: Tokens of an item in front of the soft prompt (the paper's *PPlug + Retrieval*); empty without.
     """
 
     input_ids: list[int]
@@ -34,6 +35,7 @@ class Example:
     history: np.ndarray
     query: np.ndarray
     query_text: str
+    before_ids: list[int] = field(default_factory=list)
 
 
 def prepare_example(
@@ -129,8 +131,7 @@ class Visits(Dataset):
 
     def __getitem__(self, visit: int) -> Example:
         example = self.examples[self.order[visit]]
-        history = subsample(example.history, random.Random(f"{self.seed}/{visit}"))
-        return Example(example.input_ids, example.target_ids, history, example.query, example.query_text)
+        return replace(example, history=subsample(example.history, random.Random(f"{self.seed}/{visit}")))
 
 
 def collate(model: PersonalizedLM, examples: list[Example], for_generation: bool = False) -> dict:
@@ -171,6 +172,9 @@ def collate(model: PersonalizedLM, examples: list[Example], for_generation: bool
             batch["query"] = model.encoder.tokenize([example.query_text for example in examples], is_query=True)
         else:
             batch["query"] = torch.from_numpy(np.stack([example.query for example in examples]).astype(np.float32))
+        if any(example.before_ids for example in examples):
+            before = [example.before_ids for example in examples]
+            batch["before_ids"], batch["before_mask"] = _pad(before, model.tokenizer.pad_token_id, left=True)
     return {name: _to(value, device) for name, value in batch.items()}
 
 

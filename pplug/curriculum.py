@@ -9,8 +9,8 @@ headline's few words teach a small T5 to copy names out of an article very slowl
 import random
 from dataclasses import dataclass
 
-from pplug.baselines import rank_by_words
 from pplug.data import Data, held_out_examples
+from pplug.retrieval import rank_by_words
 from pplug.tasks import (
     Task,
     describe_prompt,

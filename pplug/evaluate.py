@@ -10,13 +10,13 @@ from pplug.curriculum import pick_items
 from pplug.data import Data
 from pplug.metrics import corpus_scores, example_scores, label_index, macro_f1
 from pplug.model import PersonalizedLM
+from pplug.retrieval import MAX_PROMPT
 from pplug.tasks import LOWER_IS_BETTER, Task, prompt_with_items, prompt_with_persona
 
 # The rows of every table, in this order. What each control rules out is said in `controls`.
 NONE, ITEMS_1, ITEMS_4 = "no personalisation", "1 retrieved item in the prompt", "4 retrieved items in the prompt"
 INSTRUCTION, OTHER, PLUG = "instruction embedding only", "plug, another user's history", "plug"
 PERSONA = "true persona in words"
-MAX_PROMPT = 512  # tokens of a prompt that carries history items as text
 ROWS = (NONE, ITEMS_1, ITEMS_4, INSTRUCTION, OTHER, PLUG, PERSONA)
 
 
@@ -37,7 +37,7 @@ def predict(model: PersonalizedLM, examples: list[Example], batch_size: int = 64
     for start in range(0, len(order), batch_size):
         rows = order[start : start + batch_size]
         batch = collate(model, [examples[i] for i in rows], for_generation=True)
-        for i, text in zip(rows, model.generate_batch(**batch, **options), strict=True):
+        for i, text in zip(rows, model.generate_batch(batch, **options), strict=True):
             texts[i] = text
     return texts
 

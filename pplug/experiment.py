@@ -26,9 +26,13 @@ from pplug.simulate import simulate
 from pplug.standin import SHIPPED
 from pplug.tasks import TASKS, get_task
 from pplug.training import train
+from pplug.variants import VARIANTS
 
 SIMULATED_SEED = 2024  # of the experiments' users; the stand-in's own training users have another
-SOURCES = [Path(__file__).parent / f"{name}.py" for name in ("embedder", "model", "batches", "training", "tasks")]
+SOURCES = [
+    Path(__file__).parent / f"{name}.py"
+    for name in ("embedder", "model", "batches", "training", "tasks", "retrieval", "variants")
+]
 
 get_encoder = functools.cache(load_encoder)
 get_llm = functools.cache(load_llm)
@@ -94,13 +98,14 @@ class Fitted:
     seconds: float
 
 
-def fit(task: str, profile: Profile, seed: int = 0, **choices) -> Fitted:
+def fit(task: str, profile: Profile, seed: int = 0, variant: str = "", **choices) -> Fitted:
     """Train a plug, or load it if this very one was trained before.
 
     Args:
         task: The task's name.
         profile: How much to train, on which LLM and encoder.
         seed: Of initialisation, order and subsampling.
+        variant: What is changed in the examples, a name in `variants.VARIANTS`; nothing if empty.
         **choices: Fields of `PlugConfig` that differ from the profile's.
 
     Returns:
@@ -114,7 +119,7 @@ def fit(task: str, profile: Profile, seed: int = 0, **choices) -> Fitted:
     torch.manual_seed(seed)
     model = build(llm, tokenizer, encoder, None, facts, **choices)
     key = [data.hash, encoder.key, llm_fingerprint(profile.llm), sorted(choices.items()), seed, file_hash(*SOURCES)]
-    key += [profile.steps, profile.epochs, profile.batch_size, profile.learning_rate]
+    key += [profile.steps, profile.epochs, profile.batch_size, profile.learning_rate, variant]
     folder = cache_folder() / "plugs" / hashlib.sha256(json.dumps(key).encode()).hexdigest()[:20]
     if (folder / "curve.json").exists():  # the file written last
         known = json.loads((folder / "curve.json").read_text())
@@ -125,7 +130,8 @@ def fit(task: str, profile: Profile, seed: int = 0, **choices) -> Fitted:
     examples = training_examples(data)
     dev = data.splits["dev"].to_list()[: profile.n_test] if "dev" in data.splits else []
     steps = profile.steps or profile.epochs * len(examples) // profile.batch_size
-    prepared, dev_prepared = prepare(model, data, examples), prepare(model, data, dev)
+    change = VARIANTS[variant] if variant else lambda *given: given[3]
+    prepared, dev_prepared = (change(model, data, some, prepare(model, data, some), seed) for some in (examples, dev))
     start = time.perf_counter()
     curve = train(model, prepared, dev_prepared, steps, profile.batch_size, profile.learning_rate, seed)
     seconds = time.perf_counter() - start

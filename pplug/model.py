@@ -93,7 +93,16 @@ class PersonalizedLM(nn.Module):
         self.llm.eval()
         return self
 
-    def join(self, input_ids: Tensor, attention_mask: Tensor, query, history, history_mask) -> tuple[Tensor, Tensor]:
+    def join(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor,
+        query=None,
+        history=None,
+        history_mask=None,
+        before_ids=None,
+        before_mask=None,
+    ) -> tuple[Tensor, Tensor]:
         """Put the soft prompt in front of the input's embeddings, *Paper: Eq. 5*.
 
         Args:
@@ -102,9 +111,13 @@ class PersonalizedLM(nn.Module):
             query: See `embedder.InputEncoder.forward`.
             history: `[B, N, D]` float.
             history_mask: `[B, N]` bool.
+            before_ids: `[B, T0]` int, padded on the left: an item as text in front of the soft prompt, for the paper's
+                *PPlug + Retrieval*, `[ Emb(h_k) ; I ; P^u ; Emb(x^u) ]`.
+            before_mask: `[B, T0]`.
 
         Returns:
-            Embeddings `[B, tokens + T, H]` and their mask. Padding stays outermost: never between prompt and input.
+            Embeddings `[B, T0 + tokens + T, H]` and their mask. Padding stays outermost: never between prompt and
+            input.
         """
         embedded = self.llm.get_input_embeddings()(input_ids)
         if self.plug is None:
@@ -112,14 +125,25 @@ class PersonalizedLM(nn.Module):
         soft = self.plug(query, history, history_mask).to(embedded.dtype)
         joined = torch.cat([soft, embedded], dim=1)
         mask = torch.cat([attention_mask.new_ones(soft.shape[:2]), attention_mask], dim=1)
+        if before_ids is not None:
+            joined = torch.cat([self.llm.get_input_embeddings()(before_ids), joined], dim=1)
+            mask = torch.cat([before_mask, mask], dim=1)
         if bool((attention_mask[:, 0] == 0).any()):  # padded on the left: move the padding in front of the soft prompt
             order = mask.argsort(dim=1, stable=True)
             joined = joined.gather(1, order[..., None].expand_as(joined))
             mask = mask.gather(1, order)
         return joined, mask
 
-    def forward(
-        self, input_ids, attention_mask, labels, query=None, history=None, history_mask=None
+    def forward(  # no `**kwargs`: Trainer would put arguments of its own there
+        self,
+        input_ids,
+        attention_mask,
+        labels,
+        query=None,
+        history=None,
+        history_mask=None,
+        before_ids=None,
+        before_mask=None,
     ) -> dict[str, Tensor]:
         """The loss of the target given the soft prompt and the input, *Paper: Eq. 6*.
 
@@ -127,9 +151,7 @@ class PersonalizedLM(nn.Module):
             input_ids: `[B, T]`. For a decoder-only LLM, input and target in one sequence.
             attention_mask: `[B, T]`.
             labels: `[B, T']` int, -100 where there is nothing to predict. For a decoder-only LLM, T' = T.
-            query: See `join`.
-            history: See `join`.
-            history_mask: See `join`.
+            query, history, history_mask, before_ids, before_mask: See `join`.
 
         Returns:
             `{"loss", "logits"}`; in training, the loss alone.
@@ -138,7 +160,7 @@ class PersonalizedLM(nn.Module):
             The paper sums the loss over tokens, the release takes their mean. It is the mean here: the learning rate
             then does not depend on the length of targets.
         """
-        joined, mask = self.join(input_ids, attention_mask, query, history, history_mask)
+        joined, mask = self.join(input_ids, attention_mask, query, history, history_mask, before_ids, before_mask)
         if not self.llm.config.is_encoder_decoder:
             soft = joined.shape[1] - input_ids.shape[1]
             labels = torch.cat([labels.new_full((labels.shape[0], soft), -100), labels], dim=1)
@@ -148,23 +170,17 @@ class PersonalizedLM(nn.Module):
         return {"loss": output.loss, "logits": output.logits}
 
     @torch.inference_mode()
-    def generate_batch(
-        self, input_ids, attention_mask, query=None, history=None, history_mask=None, **options
-    ) -> list[str]:
-        """Generate for a batch; `options` go to the LLM's `generate` (`max_new_tokens`, `num_beams`, ...).
+    def generate_batch(self, batch: dict, **options) -> list[str]:
+        """Generate for a batch.
 
         Args:
-            input_ids: `[B, T]`; padded on the left for a decoder-only LLM.
-            attention_mask: `[B, T]`.
-            query: See `join`.
-            history: See `join`.
-            history_mask: See `join`.
-            **options: For the LLM's `generate`.
+            batch: Arguments of `join`; inputs padded on the left for a decoder-only LLM.
+            **options: For the LLM's `generate`: `max_new_tokens`, `num_beams`, ...
 
         Returns:
             B texts, stripped.
         """
-        joined, mask = self.join(input_ids, attention_mask, query, history, history_mask)
+        joined, mask = self.join(**batch)
         options = {"do_sample": False, "num_beams": 1, "pad_token_id": self.tokenizer.pad_token_id} | options
         ids = self.llm.generate(inputs_embeds=joined, attention_mask=mask, **options)
         return [text.strip() for text in self.tokenizer.batch_decode(ids, skip_special_tokens=True)]
@@ -191,7 +207,7 @@ class PersonalizedLM(nn.Module):
         vectors = encode(self.encoder, [history_text(task, item, config.with_label) for item in newest])
         example = prepare_example(self.tokenizer, text, None, vectors, query_vector, query, self.is_encoder_decoder)
         batch = collate(self, [example], for_generation=True)
-        return self.generate_batch(**batch, max_new_tokens=max_new_tokens, **options)[0]
+        return self.generate_batch(batch, max_new_tokens=max_new_tokens, **options)[0]
 
     @property
     def is_encoder_decoder(self) -> bool:

@@ -40,3 +40,12 @@ TABLE_8_VALIDATION = {
         "LaMP-7": 0.5351,
     },
 }
+
+# Table 1, test, the rivals' headline metrics: the paper's name of a row → task → number
+RIVALS_TEST = {
+    "per-user LoRA": dict(zip(TABLE_1_TEST, (0.506, 0.360, 0.301, 0.178, 0.478, 0.449), strict=True)),
+    "BM25": dict(zip(TABLE_1_TEST, (0.626, 0.387, 0.298, 0.186, 0.477, 0.446), strict=True)),
+    "Recency": dict(zip(TABLE_1_TEST, (0.622, 0.377, 0.296, 0.189, 0.475, 0.444), strict=True)),
+    "Contriever": dict(zip(TABLE_1_TEST, (0.636, 0.396, 0.299, 0.183, 0.483, 0.440), strict=True)),
+    "ROPG-KD": dict(zip(TABLE_1_TEST, (0.668, 0.396, 0.290, 0.187, 0.477, 0.441), strict=True)),
+}

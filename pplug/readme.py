@@ -4,6 +4,7 @@ import json
 import re
 from pathlib import Path
 
+from pplug.comparison import cost_table, score_table
 from pplug.files import write_text
 from pplug.results import FOLDER, gain_table, load_records, main_table, markdown
 from pplug.standin import SHIPPED
@@ -17,6 +18,7 @@ GOALS = {
     "03_train_the_user_embedder": "the six equations by hand, then for real; every control; all six tasks",
     "04_ablate_pooling_and_instruction": "pooling, instruction embedding, soft tokens, labels, temperature",
     "05_map_user_embeddings": "the map of users, and the numbers that say what it shows",
+    "06_compare_with_baselines": "every rival on the same users: scores, what a user costs, cold start, where the plug loses",
     "08_where_the_time_goes": "a training step part by part, against the published procedure and against its floor",
 }
 
@@ -71,12 +73,19 @@ def speed_table() -> str:
     return markdown(["what", "to reach", "measured", "in full"], lines)
 
 
+def compare_records() -> list[dict]:
+    """The records of `python -m pplug compare`."""
+    return load_records("compare-default")
+
+
 TABLES = {
     "lessons": lessons,
     "results": lambda: main_table(load_records("main-default")),
     "gains": lambda: gain_table(load_records("main-default")),
     "standin": standin_table,
     "speed": speed_table,
+    "compare": lambda: score_table(compare_records()),
+    "costs": lambda: cost_table(compare_records()),
 }
 
 

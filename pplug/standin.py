@@ -21,6 +21,11 @@ DRAWN = 4000  # pairs drawn at a time; batches of like length are made of them
 SPECIAL_TOKENS = ("<pad>", "</s>")
 
 
+def is_standin(name: str) -> bool:
+    """Whether an LLM, by the name or folder it was loaded from, is a stand-in."""
+    return name == "standin" or (Path(name) / "recipe.json").exists()
+
+
 def train_tokenizer(texts: Iterable[str], vocabulary: int):
     """Train a byte-level BPE tokenizer: every text can be encoded, there is no unknown token.
 

@@ -39,7 +39,9 @@ class Task:
         history: Format of the history text without the user's own label (the release's choice).
         labelled_history: Format of the history text with it. The label comes first: an encoder that
             cuts long texts must not cut the label. A score stands there three times: one digit is lost in a vector.
-        prompt_item: Format of a history item shown to the LLM as text.
+        prompt_item: Format of a history item shown to a stand-in LLM as text: its few words are single tokens there.
+        lamp_item: Format of a history item shown to any other LLM, LaMP's own.
+        lamp_end: What LaMP puts between the items and the input.
         held_out: The item's field that can serve as a question and the field that then is the answer; None if an
             item holds no question.
         labels: The legal outputs; empty for generation.
@@ -54,6 +56,8 @@ class Task:
     history: str
     labelled_history: str
     prompt_item: str
+    lamp_item: str
+    lamp_end: str = ". "
     held_out: tuple[str, str] | None = None
     labels: tuple[str, ...] = ()
     metrics: tuple[str, ...] = ("rouge1", "rougeL")
@@ -81,6 +85,7 @@ TASKS = {
             history="{title} {abstract}",
             labelled_history="{title} {abstract}",
             prompt_item='the author wrote "{title}"',
+            lamp_item='"{title}"',
             labels=("[1]", "[2]"),
             metrics=("accuracy",),
         ),
@@ -96,6 +101,7 @@ TASKS = {
             history="{description}",
             labelled_history="{tag}: {description}",
             prompt_item='the tag for "{description}" is "{tag}"',
+            lamp_item='the tag for the movie: "{description}" is "{tag}"',
             held_out=("description", "tag"),
             labels=MOVIE_TAGS,
             metrics=("accuracy", "f1"),
@@ -112,6 +118,7 @@ TASKS = {
             history="{text}",
             labelled_history="score {score}, {score} stars, {score}/5: {text}",
             prompt_item='the score for "{text}" is {score}',
+            lamp_item='{score} is the score for "{text}"',
             held_out=("text", "score"),
             labels=("1", "2", "3", "4", "5"),
             metrics=("mae", "rmse"),
@@ -125,6 +132,7 @@ TASKS = {
             history="{text} {title}",
             labelled_history="{text} {title}",
             prompt_item='the headline for "{text}" is "{title}"',
+            lamp_item='"{title}" is the title for "{text}"',
             held_out=("text", "title"),
         ),
         Task(
@@ -136,6 +144,8 @@ TASKS = {
             history="{title} {abstract}",
             labelled_history="{title} {abstract}",
             prompt_item='the title for "{abstract}" is "{title}"',
+            lamp_item='"{title}" is the title for "{abstract}"',
+            lamp_end=". Following the given patterns ",
             held_out=("abstract", "title"),
         ),
         Task(
@@ -147,6 +157,8 @@ TASKS = {
             history="{text}",
             labelled_history="{text}",
             prompt_item='the user wrote "{text}"',
+            lamp_item='"{text}"',
+            lamp_end=" are written by a person. Following the given patterns ",
         ),
     )
 }
@@ -235,6 +247,17 @@ def prompt_with_items(task: Task, items: list[dict], text: str) -> str:
     if not items:
         return text
     return ", and ".join(task.prompt_item.format(**item) for item in items) + ". " + text
+
+
+def prompt_as_lamp(task: Task, items: list[dict], text: str) -> str:
+    """Put history items in front of an input in the words of LaMP's own prompts; LaMP-1's stand inside the input."""
+    if not items:
+        return text
+    said = ", and ".join(task.lamp_item.format(**item) for item in items)
+    if task.name == "LaMP-1":
+        title = f'"{parse_input(task, text)["title"]}"'
+        return text.replace(title, f"{title}, and {said}", 1)
+    return said + task.lamp_end + text
 
 
 def prompt_with_persona(persona: str, text: str) -> str:

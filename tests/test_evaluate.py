@@ -267,7 +267,7 @@ class Echo:
 def echo(monkeypatch):
     def collate(model, examples, for_generation):
         assert for_generation
-        return {"examples": examples}
+        return examples
 
     monkeypatch.setattr(evaluate, "collate", collate)
     return Echo()

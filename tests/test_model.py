@@ -55,7 +55,7 @@ def test_without_soft_prompt_generation_equals_the_plain_llms(model):
     ids = model.llm.generate(**batch, max_new_tokens=6, do_sample=False, pad_token_id=0)
     own = ids if model.is_encoder_decoder else ids[:, batch["input_ids"].shape[1] :]
     theirs = [text.strip() for text in model.tokenizer.batch_decode(own, skip_special_tokens=True)]
-    assert plain(model).generate_batch(**batch, max_new_tokens=6) == theirs
+    assert plain(model).generate_batch(batch, max_new_tokens=6) == theirs
 
 
 def test_the_soft_prompt_stands_directly_in_front_of_the_input(model):
@@ -76,9 +76,9 @@ def test_padding_and_batch_mates_change_nothing_for_a_user(model):
     mean = sum(w * value for w, value in zip(weights, loss, strict=True)) / sum(weights)
     assert torch.allclose(model(**together)["loss"], mean, atol=1e-5)
     alone = [
-        model.generate_batch(**collate(model, [e], for_generation=True), max_new_tokens=5)[0] for e in examples(model)
+        model.generate_batch(collate(model, [e], for_generation=True), max_new_tokens=5)[0] for e in examples(model)
     ]
-    assert model.generate_batch(**collate(model, examples(model), for_generation=True), max_new_tokens=5) == alone
+    assert model.generate_batch(collate(model, examples(model), for_generation=True), max_new_tokens=5) == alone
 
 
 def test_the_users_history_reaches_the_output(model):

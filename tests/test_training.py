@@ -82,7 +82,7 @@ def test_empty_histories_stay_finite_through_training_and_generation(llm):
     curve = train(model, empty, empty, steps=5, batch_size=3)
     assert all(np.isfinite(row.get("loss", row.get("eval_loss"))) for row in curve)
     assert all(p.isfinite().all() for p in model.plug.parameters())
-    assert len(model.generate_batch(**collate(model, empty, for_generation=True), max_new_tokens=3)) == 6
+    assert len(model.generate_batch(collate(model, empty, for_generation=True), max_new_tokens=3)) == 6
 
 
 class OneLayer(torch.nn.Module):

@@ -1,0 +1,160 @@
+"""The records of `python -m pplug compare` → tables of scores and of costs, and the series behind figures."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from pplug.evaluate import INSTRUCTION, NONE, PLUG, Interval, bootstrap_mean, gain
+from pplug.paper import RIVALS_TEST, TABLE_1_TEST
+from pplug.results import by_task, markdown
+from pplug.tasks import LOWER_IS_BETTER, TASKS
+
+COLD_START = "cold_start"  # the group whose record has scores by number of items
+PAPERS = {  # our row → the paper's in its Table 1; how many items its retrieval rows show is not stated there
+    "recency, 1 item": "Recency",
+    "BM25, 1 item": "BM25",
+    "dense, 1 item": "Contriever",
+    "distilled retriever, 1 item": "ROPG-KD",
+    "LoRA for each user": "per-user LoRA",
+}
+
+
+def compared(records: list[dict]) -> list[dict]:
+    """The records of rows, without the cold start's."""
+    return [record for record in records if record["group"] != COLD_START]
+
+
+def row_names(records: list[dict]) -> list[str]:
+    """All rows, controls first, each where its group's record has it."""
+    order = ("controls", "plugs", "retrieval", "distilled", "summaries", "adapters")
+    found = sorted(compared(records), key=lambda record: order.index(record["group"]))
+    return list(dict.fromkeys(name for record in found for name in record["scores"]))
+
+
+def of_row(records: list[dict], row: str) -> list[dict]:
+    """One task's records that hold a row, one a seed."""
+    return sorted((r for r in compared(records) if row in r["scores"]), key=lambda record: record["seed"])
+
+
+def score(records: list[dict], row: str, users: list[int] | None = None) -> Interval:
+    """One row's mean on one task, with an interval over users and, where there are several, seeds.
+
+    Args:
+        records: Of one task.
+        row: Its name.
+        users: Only these test users, by position; all the row has if None.
+    """
+    return bootstrap_mean(np.array([_of_users(record, row, users) for record in of_row(records, row)]))
+
+
+def over(records: list[dict], row: str, baseline: str = INSTRUCTION) -> Interval:
+    """What a row gains over another on one task, paired by user and seed; positive is better, whatever the metric.
+
+    Pairs are made of the seeds and users that both rows have.
+    """
+    mine, theirs = (({record["seed"]: record for record in of_row(records, name)}) for name in (row, baseline))
+    seeds = sorted(set(mine) & set(theirs))
+    users = mine[seeds[0]]["users"] or theirs[seeds[0]]["users"]
+    pairs = [
+        [_of_users(found[seed], name, users) for seed in seeds] for found, name in ((mine, row), (theirs, baseline))
+    ]
+    return gain(TASKS[records[0]["task"]].metrics[0], *(np.array(values) for values in pairs))
+
+
+def _of_users(record: dict, row: str, users: list[int] | None) -> list[float]:
+    values = record["scores"][row]
+    if users is None or record["users"] == users:
+        return values
+    if record["users"] is not None:
+        raise ValueError(f"{record['task']} {row}: this row has other users than those asked for")
+    return [values[user] for user in users]
+
+
+def sign(interval: Interval) -> str:
+    """▲ or ▼ where an interval is on one side of zero, else nothing."""
+    return "▲" if interval.low > 0 else "▼" if interval.high < 0 else ""
+
+
+def score_table(records: list[dict]) -> str:
+    """All rows and tasks: mean, ▲ or ▼ over instruction only, and the paper's numbers in columns of their own."""
+    tasks = by_task(compared(records))
+    head = ["", *(cell for task in tasks for cell in (f"{task} {_metric(task)}", "*paper*"))]
+    lines = []
+    for row in row_names(records):
+        cells = []
+        for task, found in tasks.items():
+            papers = _papers(task, row)
+            if not of_row(found, row):
+                cells += ["–", papers]
+                continue
+            mark = sign(over(found, row)) if row != INSTRUCTION else ""
+            value = f"{score(found, row).mean:.3f} {mark}".strip()
+            cells += [f"**{value}**" if row == PLUG else value, papers]
+        lines.append([row, *cells])
+    return markdown(head, lines)
+
+
+def gain_lines(records: list[dict]) -> Iterator[tuple[str, str, Interval]]:
+    """Each row's gain over instruction only on each task: task, row, `Interval` with p."""
+    for task, found in by_task(compared(records)).items():
+        for row in row_names(found):
+            if row != INSTRUCTION:
+                yield task, row, over(found, row)
+
+
+def subset_table(records: list[dict]) -> str:
+    """The users that have parameters of their own: every row on the same subset."""
+    tasks = by_task(compared(records))
+    lines = []
+    for row in row_names(records):
+        cells = []
+        for found in tasks.values():
+            users = next(record["users"] for record in found if record["group"] == "adapters")
+            cells.append(f"{score(found, row, users).mean:.3f}" if of_row(found, row) else "–")
+        lines.append([row, *cells])
+    return markdown(["", *(f"{task} {_metric(task)}" for task in tasks)], lines)
+
+
+def cost_table(records: list[dict]) -> str:
+    """What each row costs, means over the tasks."""
+    lines = []
+    for row in row_names(records):
+        costs = [record["costs"][row] for record in compared(records) if row in record["scores"]]
+        mean = {name: float(np.mean([cost[name] for cost in costs])) for name in costs[0]}
+        lines.append(
+            [
+                row,
+                f"{mean['trained']:,.0f}",
+                f"{mean['per_user']:,.0f}",
+                f"{mean['stored_bytes']:,.0f}",
+                f"{mean['new_user_seconds']:.2f}",
+                f"{mean['prompt_tokens']:.0f}",
+                f"{mean['latency']:.2f}",
+            ]
+        )
+    head = ["", "trained", "for each user", "bytes a user", "s to add a user", "prompt tokens", "latency ×"]
+    return markdown(head, lines)
+
+
+def by_length(records: list[dict], row: str) -> list[tuple[float, Interval]]:
+    """One row's score on one task for the users with short, medium and long histories, three equal groups.
+
+    Returns:
+        For each group the mean history length and the score.
+    """
+    found = of_row(records, row)
+    lengths = np.array(found[0]["history_lengths"])
+    values = np.array([record["scores"][row] for record in found])
+    groups = np.array_split(np.argsort(lengths, kind="stable"), 3)
+    return [(float(lengths[users].mean()), bootstrap_mean(values[:, users])) for users in groups]
+
+
+def _metric(task: str) -> str:
+    metric = TASKS[task].metrics[0]
+    return f"{metric} {'↓' if metric in LOWER_IS_BETTER else '↑'}"
+
+
+def _papers(task: str, row: str) -> str:
+    without, plug = TABLE_1_TEST[task][TASKS[task].metrics[0]]
+    known = {NONE: without, PLUG: plug} | {ours: RIVALS_TEST[theirs][task] for ours, theirs in PAPERS.items()}
+    return f"*{known[row]:.3f}*" if row in known else ""
