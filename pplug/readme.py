@@ -18,7 +18,7 @@ GOALS = {
     "03_train_the_user_embedder": "the six equations by hand, then for real; every control; all six tasks",
     "04_ablate_pooling_and_instruction": "pooling, instruction embedding, soft tokens, labels, temperature",
     "05_map_user_embeddings": "the map of users, and the numbers that say what it shows",
-    "06_compare_with_baselines": "every rival on the same users: scores, what a user costs, cold start, where the plug loses",
+    "06_compare_with_baselines": "every rival on the same users: scores, costs, cold start, where the plug loses",
     "08_where_the_time_goes": "a training step part by part, against the published procedure and against its floor",
 }
 
