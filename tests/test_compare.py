@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tiny
 
-from pplug import cold_start, compare, rivals
+from pplug import cold_start, compare, costs, rivals
 from pplug.comparison import COLD_START, cost_table, over, row_names, score_table, subset_table
 from pplug.config import get_profile
 from pplug.evaluate import INSTRUCTION, NONE, PERSONA, PLUG
@@ -28,6 +28,8 @@ def records(profile, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("pplug.results.FOLDER", folder)
         patch.setattr(rivals, "ADAPTED_USERS", 3)
+        patch.setattr(rivals.Setting, "options", {"max_new_tokens": 4, "num_beams": 1})
+        patch.setattr(costs, "TIMED_USERS", 1)
         patch.setattr(cold_start, "USERS", 4)
         patch.setattr(cold_start, "LENGTHS", (0, 1, 8))
         for group in compare.GROUPS:
@@ -98,8 +100,11 @@ def test_a_comparison_goes_on_where_it_stopped(records, profile, monkeypatch, tm
         def __init__(self, *_):
             pass
 
-        __enter__ = lambda self: self  # noqa: E731
-        __exit__ = lambda self, *_: None  # noqa: E731
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            pass
 
         def submit(self, function, *arguments):
             from concurrent.futures import Future
