@@ -78,7 +78,7 @@ def sign(interval: Interval) -> str:
 def score_table(records: list[dict]) -> str:
     """All rows and tasks: mean, ▲ or ▼ over instruction only, and the paper's numbers in columns of their own."""
     tasks = by_task(compared(records))
-    head = ["", *(cell for task in tasks for cell in (f"{task} {_metric(task)}", "*paper*"))]
+    head = ["", *(cell for task in tasks for cell in (f"{task} {metric_label(task)}", "*paper*"))]
     lines = []
     for row in row_names(records):
         cells = []
@@ -112,7 +112,7 @@ def subset_table(records: list[dict]) -> str:
             users = next(record["users"] for record in found if record["group"] == "adapters")
             cells.append(f"{score(found, row, users).mean:.3f}" if of_row(found, row) else "–")
         lines.append([row, *cells])
-    return markdown(["", *(f"{task} {_metric(task)}" for task in tasks)], lines)
+    return markdown(["", *(f"{task} {metric_label(task)}" for task in tasks)], lines)
 
 
 def cost_table(records: list[dict]) -> str:
@@ -149,7 +149,8 @@ def by_length(records: list[dict], row: str) -> list[tuple[float, Interval]]:
     return [(float(lengths[users].mean()), bootstrap_mean(values[:, users])) for users in groups]
 
 
-def _metric(task: str) -> str:
+def metric_label(task: str) -> str:
+    """A task's headline metric with an arrow to the better side."""
     metric = TASKS[task].metrics[0]
     return f"{metric} {'↓' if metric in LOWER_IS_BETTER else '↑'}"
 
