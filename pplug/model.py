@@ -257,7 +257,7 @@ def build(llm, tokenizer, encoder: Encoder, config: PlugConfig | None = None, fa
         **choices: Fields of `PlugConfig`.
 
     Returns:
-        A `PersonalizedLM` whose plug is freshly initialised from torch's random state.
+        A `PersonalizedLM` in evaluation mode, its plug freshly initialised from torch's random state.
     """
     if config is None:
         width = llm.get_input_embeddings().weight.shape[1]
@@ -265,4 +265,4 @@ def build(llm, tokenizer, encoder: Encoder, config: PlugConfig | None = None, fa
         config = PlugConfig(**(measured | choices))
     trains_backbone = config.train_input_encoder and config.user and config.pooling == "attention"
     backbone = copy.deepcopy(encoder.module).requires_grad_(True) if trains_backbone else None
-    return PersonalizedLM(llm, tokenizer, Plug(config, backbone), encoder, facts)
+    return PersonalizedLM(llm, tokenizer, Plug(config, backbone), encoder, facts).eval()

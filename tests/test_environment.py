@@ -117,7 +117,9 @@ def imported() -> dict[str, str]:
     """Each top-level package that is imported somewhere in the repository, and one place where."""
     places = {}
     sources = {
-        path: path.read_text(encoding="utf-8") for folder in ("pplug", "tests") for path in ROOT.glob(f"{folder}/*.py")
+        path: path.read_text(encoding="utf-8")
+        for folder in ("pplug", "benchmarks", "tests")
+        for path in ROOT.glob(f"{folder}/*.py")
     }
     for path in ROOT.glob("notebooks/*.ipynb"):
         cells = [cell for cell in json.loads(path.read_text(encoding="utf-8"))["cells"] if cell["cell_type"] == "code"]
@@ -138,7 +140,7 @@ def imported() -> dict[str, str]:
 def test_every_import_is_declared():
     providers = packages_distributions()
     declared = {normal(Requirement(line).name) for line in DECLARED}
-    own = {"pplug", "conftest", *(path.stem for path in ROOT.glob("tests/*.py"))}
+    own = {"pplug", "benchmarks", "conftest", *(path.stem for path in ROOT.glob("tests/*.py"))}
     for module, place in imported().items():
         if module in sys.stdlib_module_names or module in own:
             continue
