@@ -1,6 +1,7 @@
 """The plug and its rivals on the same users, LLM, decoding and metrics: `python -m pplug compare`.
 
-Rows come in groups (rivals.py); a group of a task and a seed is one record under `results/compare-<profile>/`.
+Rows come in groups (rivals.py); a group of a task and a seed is one record under `results/compare-<profile>/`, and
+`table.md` there has all of them.
 """
 
 import os
@@ -9,16 +10,18 @@ from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict
 from multiprocessing import get_context
+from pathlib import Path
 
 import numpy as np
 
 from pplug import cold_start, rivals
-from pplug.comparison import COLD_START
+from pplug.comparison import COLD_START, full_table
 from pplug.config import Profile
 from pplug.evaluate import bootstrap_corpus
 from pplug.experiment import available_tasks, llm_fingerprint
+from pplug.files import write_text
 from pplug.metrics import example_scores
-from pplug.results import FOLDER, environment, save_record
+from pplug.results import FOLDER, environment, load_records, save_record
 from pplug.retrieval import BM25_WORD
 
 SEEDS = (0, 1, 2)
@@ -110,6 +113,16 @@ def run(profile: Profile, tasks: list[str] | None = None, log: Callable[[str], N
             seconds = future.result()["seconds"]
             passed = (time.perf_counter() - start) / 60
             log(f"{done}/{len(todo)} after {passed:.1f} min: {task} {group}, seed {seed}, {seconds:.0f} s")
+    log(f"the whole table: {write_table(folder)}")
+
+
+def write_table(folder: Path) -> Path:
+    """Write every column of every row, for the tasks that have their controls, beside the records."""
+    records = load_records(folder.name, folder.parent)
+    ready = {r["task"] for r in records if r["group"] == "controls" and r["seed"] == SEEDS[0]}
+    table = full_table([record for record in records if record["task"] in ready])
+    write_text(folder / "table.md", f"# The plug and its rivals: {folder.name}\n\n{table}")
+    return folder / "table.md"
 
 
 def _workers() -> int:

@@ -10,6 +10,14 @@ from pplug.results import by_task, markdown
 from pplug.tasks import LOWER_IS_BETTER, TASKS
 
 COLD_START = "cold_start"  # the group whose record has scores by number of items
+COST_COLUMNS = {  # head → field of `costs.Cost`, format
+    "trained": ("trained", ",.0f"),
+    "for each user": ("per_user", ",.0f"),
+    "bytes a user": ("stored_bytes", ",.0f"),
+    "s to add a user": ("new_user_seconds", ".2f"),
+    "prompt tokens": ("prompt_tokens", ".0f"),
+    "latency ×": ("latency", ".2f"),
+}
 PAPERS = {  # our row → the paper's in its Table 1; how many items its retrieval rows show is not stated there
     "recency, 1 item": "Recency",
     "BM25, 1 item": "BM25",
@@ -102,6 +110,58 @@ def gain_lines(records: list[dict]) -> Iterator[tuple[str, str, Interval]]:
                 yield task, row, over(found, row)
 
 
+def full_table(records: list[dict]) -> str:
+    """Every column of every row, a table for each task: score, gain over instruction only with p, costs."""
+    head = ["gain over instruction only", "p", "seeds × users", *COST_COLUMNS, "*paper*"]
+    parts = []
+    for task, found in by_task(compared(records)).items():
+        lines = []
+        for row in row_names(found):
+            own, better = of_row(found, row), over(found, row)
+            lines.append(
+                [
+                    row,
+                    _told(score(found, row), ".3f"),
+                    "" if row == INSTRUCTION else _told(better, "+.3f"),
+                    "" if row == INSTRUCTION else f"{better.p:.4f}",
+                    f"{len(own)} × {own[0]['n']}",
+                    *_cost_cells(found, row),
+                    _papers(task, row),
+                ]
+            )
+        table = markdown(["", metric_label(task), *head], lines)
+        parts.append(f"## {task} {TASKS[task].title}\n\n{table}\n")
+    return "\n".join(parts)
+
+
+def duel_table(records: list[dict]) -> str:
+    """What the plug gains over each rival on each task, paired; ▲ or ▼ where the interval leaves zero."""
+    tasks = by_task(compared(records))
+    lines = []
+    for row in row_names(records):
+        if row != PLUG:
+            found = [over(own, PLUG, row) if of_row(own, row) else None for own in tasks.values()]
+            lines.append([row, *("–" if i is None else f"{i.mean:+.3f} {sign(i)}".strip() for i in found)])
+    return markdown(["the plug's gain over", *(f"{task} {TASKS[task].metrics[0]}" for task in tasks)], lines)
+
+
+def error_removed(records: list[dict]) -> dict[str, dict[str, float]]:
+    """The share of the error of instruction only that each row removes: its gain over what is left to perfection.
+
+    That is 1 - score where higher is better, else the error itself, of the same users. Tasks can be compared by it.
+
+    Returns:
+        Row → task → share; 1 is perfection, 0 no better than instruction only.
+    """
+    shares: dict[str, dict[str, float]] = {}
+    for task, row, better in gain_lines(records):
+        found = [record for record in compared(records) if record["task"] == task]
+        base = score(found, INSTRUCTION, of_row(found, row)[0]["users"]).mean
+        left = base if TASKS[task].metrics[0] in LOWER_IS_BETTER else 1 - base
+        shares.setdefault(row, {})[task] = better.mean / left
+    return shares
+
+
 def subset_table(records: list[dict]) -> str:
     """The users that have parameters of their own: every row on the same subset."""
     tasks = by_task(compared(records))
@@ -117,23 +177,20 @@ def subset_table(records: list[dict]) -> str:
 
 def cost_table(records: list[dict]) -> str:
     """What each row costs, means over the tasks."""
-    lines = []
-    for row in row_names(records):
-        costs = [record["costs"][row] for record in compared(records) if row in record["scores"]]
-        mean = {name: float(np.mean([cost[name] for cost in costs])) for name in costs[0]}
-        lines.append(
-            [
-                row,
-                f"{mean['trained']:,.0f}",
-                f"{mean['per_user']:,.0f}",
-                f"{mean['stored_bytes']:,.0f}",
-                f"{mean['new_user_seconds']:.2f}",
-                f"{mean['prompt_tokens']:.0f}",
-                f"{mean['latency']:.2f}",
-            ]
-        )
-    head = ["", "trained", "for each user", "bytes a user", "s to add a user", "prompt tokens", "latency ×"]
-    return markdown(head, lines)
+    return markdown(["", *COST_COLUMNS], [[row, *_cost_cells(records, row)] for row in row_names(records)])
+
+
+def cost(records: list[dict], row: str, field: str) -> float:
+    """One field of `costs.Cost` of a row, mean over the records that have it."""
+    return float(np.mean([r["costs"][row][field] for r in compared(records) if row in r["scores"]]))
+
+
+def _cost_cells(records: list[dict], row: str) -> list[str]:
+    return [f"{cost(records, row, field):{form}}" for field, form in COST_COLUMNS.values()]
+
+
+def _told(interval: Interval, form: str) -> str:
+    return f"{interval.mean:{form}} [{interval.low:{form}}, {interval.high:{form}}]"
 
 
 def by_length(records: list[dict], row: str) -> list[tuple[float, Interval]]:

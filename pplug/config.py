@@ -5,6 +5,7 @@ The notebooks' text is the same in every profile; only these numbers change.
 
 import os
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 VARIABLE = "PPLUG_PROFILE"
 OWN = {"PPLUG_DATA": "data", "PPLUG_LLM": "llm"}  # environment variables for one's own data and LLM
@@ -110,7 +111,8 @@ def get_profile(name: str | None = None) -> Profile:
         name: Its name; if None, the value of `PPLUG_PROFILE`, and `default` where that is not set or empty.
 
     Returns:
-        The profile, with the data folder and LLM of `PPLUG_DATA` and `PPLUG_LLM` where those are set.
+        The profile, with the data folder and LLM of `PPLUG_DATA` and `PPLUG_LLM` where those are set; their last parts
+        are then added to its name, so that records of own runs never stand among the committed ones.
 
     Raises:
         ValueError: There is no profile of that name.
@@ -119,4 +121,4 @@ def get_profile(name: str | None = None) -> Profile:
     if name not in PROFILES:
         raise ValueError(f"no profile is called {name!r}; {VARIABLE} may be one of: {', '.join(PROFILES)}")
     own = {field: os.environ[variable] for variable, field in OWN.items() if os.environ.get(variable)}
-    return replace(PROFILES[name], **own)
+    return replace(PROFILES[name], **own, name="-".join([name, *(Path(value).name for value in own.values())]))

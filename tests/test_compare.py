@@ -8,7 +8,7 @@ import pytest
 import tiny
 
 from pplug import cold_start, compare, costs, rivals
-from pplug.comparison import COLD_START, cost_table, over, row_names, score_table, subset_table
+from pplug.comparison import COLD_START, cost_table, duel_table, over, row_names, score_table, subset_table
 from pplug.config import get_profile
 from pplug.evaluate import INSTRUCTION, NONE, PERSONA, PLUG
 from pplug.retrieval import RETRIEVERS
@@ -23,10 +23,14 @@ def profile(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def records(profile, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("results")
+def results_folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("results")
+
+
+@pytest.fixture(scope="module")
+def records(profile, results_folder):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pplug.results.FOLDER", folder)
+        patch.setattr("pplug.results.FOLDER", results_folder)
         patch.setattr(rivals, "ADAPTED_USERS", 3)
         patch.setattr(rivals.Setting, "options", {"max_new_tokens": 4, "num_beams": 1})
         patch.setattr(costs, "TIMED_USERS", 1)
@@ -34,7 +38,7 @@ def records(profile, tmp_path_factory):
         patch.setattr(cold_start, "LENGTHS", (0, 1, 8))
         for group in compare.GROUPS:
             compare.run_group(group, TASK, profile, 0)
-    return {path.stem: json.loads(path.read_text()) for path in (folder / "compare-smoke").glob("*.json")}
+    return {path.stem: json.loads(path.read_text()) for path in (results_folder / "compare-smoke").glob("*.json")}
 
 
 def test_every_group_has_a_record_that_says_what_it_ran_on(records):
@@ -91,6 +95,14 @@ def test_the_tables_can_be_made_of_the_records(records):
     rows = len(row_names(found))
     for table in (score_table(found), cost_table(found), subset_table(found)):
         assert table.count("\n") == rows + 1
+    assert duel_table(found).count("\n") == rows  # the plug has no row against itself
+
+
+def test_the_whole_table_is_written_beside_the_records(records, results_folder):
+    path = compare.write_table(results_folder / "compare-smoke")
+    lines = path.read_text().splitlines()
+    assert path.name == "table.md" and f"## {TASK} news headline" in lines
+    assert len([line for line in lines if line.startswith("| ")]) == len(row_names(list(records.values()))) + 2
 
 
 def test_a_comparison_goes_on_where_it_stopped(records, profile, monkeypatch, tmp_path):
@@ -116,10 +128,12 @@ def test_a_comparison_goes_on_where_it_stopped(records, profile, monkeypatch, tm
     ran, told = [], []
     monkeypatch.setattr(compare, "FOLDER", tmp_path)
     monkeypatch.setattr(compare, "ProcessPoolExecutor", Here)
+    monkeypatch.setattr(compare, "write_table", lambda folder: folder / "table.md")
     monkeypatch.setattr(compare, "run_group", lambda *cell: ran.append((cell[0], cell[3])) or {"seconds": 1.0})
     (tmp_path / "compare-smoke").mkdir()
     (tmp_path / "compare-smoke" / f"{TASK}-controls-s0.json").write_text("{}")
     compare.run(profile, [TASK], told.append)
     expected = {(group, seed) for group, (_, seeds) in compare.GROUPS.items() for seed in seeds} - {("controls", 0)}
-    assert set(ran) == expected and len(ran) == len(expected) == len(told)
-    assert told[-1].startswith(f"{len(expected)}/{len(expected)} after 0.0 min: {TASK}")
+    assert set(ran) == expected and len(ran) == len(expected) == len(told) - 1
+    assert told[-2].startswith(f"{len(expected)}/{len(expected)} after 0.0 min: {TASK}")
+    assert told[-1].endswith("table.md")

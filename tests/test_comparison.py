@@ -1,9 +1,24 @@
 """Tables of the comparison, on records made by hand."""
 
+from dataclasses import asdict
+
 import numpy as np
 import pytest
 
-from pplug.comparison import by_length, gain_lines, over, score, score_table, sign, subset_table
+from pplug.comparison import (
+    by_length,
+    cost_table,
+    duel_table,
+    error_removed,
+    full_table,
+    gain_lines,
+    over,
+    score,
+    score_table,
+    sign,
+    subset_table,
+)
+from pplug.costs import Cost
 from pplug.evaluate import INSTRUCTION, NONE, PLUG, Interval
 
 
@@ -11,9 +26,10 @@ def record(group: str, seed: int = 0, task: str = "LaMP-4", users=None, **rows) 
     n = len(next(iter(rows.values())))
     found = {"plug": PLUG, "instruction": INSTRUCTION, "none": NONE}
     scores = {found.get(name, name): list(values) for name, values in rows.items()}
+    costs = {name: asdict(Cost(per_user=8 * (group == "adapters"))) for name in scores}
     return {
         "task": task, "group": group, "seed": seed, "users": users, "n": n, "scores": scores,
-        "history_lengths": list(range(n)), "costs": {name: {} for name in scores},
+        "history_lengths": list(range(n)), "costs": costs,
     }  # fmt: skip
 
 
@@ -74,3 +90,29 @@ def test_three_equal_groups_by_history_length():
 def test_every_gain_has_a_p_value():
     lines = list(gain_lines(RECORDS))
     assert {row for _, row, _ in lines} == {PLUG, NONE, "bm25", "lora"} and all(0 < i.p <= 1 for *_, i in lines)
+
+
+def test_the_share_of_the_error_removed_is_of_the_same_users():
+    half = [record("controls", instruction=np.tile([0.5, 0.0], 5), plug=np.full(10, 0.5)),
+            record("adapters", users=[0, 2], lora=[0.75, 0.75])]  # fmt: skip
+    shares = error_removed(half)
+    assert shares[PLUG]["LaMP-4"] == pytest.approx(0.25 / 0.75) and shares["lora"]["LaMP-4"] == pytest.approx(0.5)
+    errors = [record("controls", task="LaMP-3", instruction=np.full(4, 2.0), plug=np.full(4, 0.5))]
+    assert error_removed(errors)[PLUG] == {"LaMP-3": 0.75}
+
+
+def test_the_duels_are_signed_for_the_plug():
+    lines = duel_table(RECORDS).splitlines()
+    assert "| bm25 | +0.500 ▲ |" in lines and "| lora | +0.750 ▲ |" in lines
+    losing = [record("controls", instruction=np.zeros(9), plug=np.zeros(9), none=np.ones(9))]
+    assert f"| {NONE} | -1.000 ▼ |" in duel_table(losing).splitlines()
+
+
+def test_the_full_table_has_intervals_p_and_costs():
+    text = full_table(RECORDS)
+    lora = next(line for line in text.splitlines() if line.startswith("| lora"))
+    assert (
+        "0.250 [0.250, 0.250] | +0.250 [+0.250, +0.250] | " in lora
+        and "| 1 × 3 | 0 | 8 | 0 | 0.00 | 0 | 1.00 |" in lora
+    )
+    assert "| lora | 0 | 8 | 0 | 0.00 | 0 | 1.00 |" in cost_table(RECORDS)

@@ -31,8 +31,8 @@ def test_an_unknown_name_is_an_error_that_lists_the_names(monkeypatch, name):
 
 @pytest.mark.parametrize(("variable", "field"), OWN.items())
 def test_own_data_and_llm_replace_the_profiles(monkeypatch, variable, field):
-    monkeypatch.setenv(variable, "mine")
-    assert get_profile("default") == replace(DEFAULT, **{field: "mine"})
+    monkeypatch.setenv(variable, "some/mine")
+    assert get_profile("default") == replace(DEFAULT, name="default-mine", **{field: "some/mine"})
     monkeypatch.setenv(variable, "")
     assert get_profile("default") == DEFAULT
 
