@@ -149,3 +149,46 @@ def weights_bar(ax, weights, labels: list[str], title: str = ""):
     ax.set(title=title, xlabel="weight")
     ax.legend(loc="lower right")
     return ax
+
+
+def share_map(ax, values, rows: list[str], columns: list[str], sure):
+    """Draw a table of shares between -1 and 1 as colours with their numbers.
+
+    Args:
+        ax: Axes to draw into.
+        values: `[rows, columns]`; NaN is left white.
+        rows: Names.
+        columns: Names.
+        sure: `[rows, columns]`, whether a number is printed in bold.
+
+    Returns:
+        The axes.
+    """
+    values = np.asarray(values, dtype=float)
+    drawn = ax.imshow(values, cmap="RdBu", vmin=-1, vmax=1, aspect="auto")
+    ax.set_xticks(range(len(columns)), columns)
+    ax.set_yticks(range(len(rows)), rows)
+    for (i, j), value in np.ndenumerate(values):
+        if np.isfinite(value):
+            colour, weight = "white" if abs(value) > 0.6 else "black", "bold" if sure[i][j] else "normal"
+            ax.text(j, i, f"{value:.2f}", ha="center", va="center", fontsize=8, weight=weight, color=colour)
+    ax.figure.colorbar(drawn, ax=ax, label="share of the error removed", shrink=0.5)
+    return ax
+
+
+def interval_line(ax, at: list[float], found: list, label: str, colour: str):
+    """Draw a line of means with its 95 % intervals shaded.
+
+    Args:
+        ax: Axes to draw into.
+        at: Positions.
+        found: An `evaluate.Interval` for each.
+        label: For the legend.
+        colour: Of line and shade.
+
+    Returns:
+        The axes.
+    """
+    ax.plot(at, [i.mean for i in found], color=colour, marker="o", ms=4, label=label)
+    ax.fill_between(at, [i.low for i in found], [i.high for i in found], color=colour, alpha=0.15, linewidth=0)
+    return ax

@@ -56,3 +56,17 @@ def test_weights_bar_marks_the_uniform_weight(ax):
 def test_the_style_can_be_set_in_a_plain_process():
     plots.use_style()
     assert plt.rcParams["axes.spines.top"] is False
+
+
+def test_a_share_map_prints_its_numbers_and_leaves_what_is_missing(ax):
+    plots.share_map(ax, [[0.5, np.nan], [-0.25, 0.9]], ["a", "b"], ["x", "y"], [[True, False], [False, True]])
+    assert {t.get_text(): t.get_weight() for t in ax.texts} == {"0.50": "bold", "-0.25": "normal", "0.90": "bold"}
+    assert [t.get_text() for t in ax.get_yticklabels()] == ["a", "b"]
+    assert {t.get_text(): t.get_color() for t in ax.texts}["0.90"] == "white"
+
+
+def test_a_line_of_intervals_is_shaded_from_low_to_high(ax):
+    plots.interval_line(ax, [0, 1], [Interval(1, 0.5, 2), Interval(3, 2, 4)], "a", "red")
+    assert ax.lines[0].get_ydata().tolist() == [1, 3]
+    shade = ax.collections[0].get_paths()[0].vertices[:, 1]
+    assert shade.min() == 0.5 and shade.max() == 4
