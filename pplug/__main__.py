@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import sys
 import time
 from pathlib import Path
 
@@ -18,8 +19,9 @@ def main(arguments: list[str] | None = None) -> None:
     one.add_argument("--users", type=int, default=200), one.add_argument("--seed", type=int, default=0)
 
     one = commands.add_parser("download", help="fetch LaMP's own files (CC BY-NC-SA 4.0)")
-    one.add_argument("task"), one.add_argument("folder", type=Path)
-    one.add_argument("--user-based", action="store_true", help="the user-based split instead of the time-based one")
+    one.add_argument("tasks", nargs="+", metavar="task", help="LaMP_2, ..., or all")
+    one.add_argument("--split", choices=("time", "user"), default="time", help="time-based, as in the paper (default)")
+    one.add_argument("--folder", type=Path, help="where to; data/time or data/user if not given")
 
     one = commands.add_parser("encode", help="fill the vector store with a folder's history texts")
     one.add_argument("task"), one.add_argument("folder", type=Path), one.add_argument("--encoder", default="minilm")
@@ -55,9 +57,15 @@ def _simulate(chosen) -> None:
 
 
 def _download(chosen) -> None:
-    from pplug.download import download
+    from pplug.download import DownloadError, download
+    from pplug.tasks import TASKS, get_task
 
-    print(download(chosen.folder, chosen.task, not chosen.user_based))
+    folder = chosen.folder or Path("data") / chosen.split
+    for task in TASKS if chosen.tasks == ["all"] else [get_task(name).name for name in chosen.tasks]:
+        try:
+            print(download(folder / task.replace("-", "_"), task, chosen.split == "time"), flush=True)
+        except DownloadError as error:
+            sys.exit(str(error))
 
 
 def _encode(chosen) -> None:

@@ -138,6 +138,20 @@ def read_json(path: Path):
         raise DataError(f"{path}: expected JSON, but it is malformed or truncated: {error}") from error
 
 
+def check_file(path: Path, task: Task, kind: str) -> None:
+    """Check one of LaMP's files alone.
+
+    Args:
+        path: The file, whatever its name.
+        task: The task it is for.
+        kind: `questions` or `outputs`.
+
+    Raises:
+        DataError: It is not what LaMP's format promises for this task.
+    """
+    _read_questions(path, task, {}) if kind == "questions" else _read_outputs(path, task)
+
+
 def _read(folder: Path, task: Task) -> tuple[list[dict], dict[str, list[dict]]]:
     """Read and validate all splits; returns the history table and each split's examples."""
     table: dict[tuple, int] = {}
@@ -146,15 +160,8 @@ def _read(folder: Path, task: Task) -> tuple[list[dict], dict[str, list[dict]]]:
         path = folder / f"{split}_questions.json"
         if not path.exists():
             continue
-        questions = read_json(path)
-        _expect(isinstance(questions, list), path, None, "a list of questions")
-        examples, seen = [], set()
-        for question in questions:
-            _expect(isinstance(question, dict) and "id" in question, path, None, 'questions with an "id"')
-            example_id = str(question["id"])
-            _expect(example_id not in seen, path, example_id, "each id once, it is there twice")
-            seen.add(example_id)
-            examples.append(_example(path, task, question, table))
+        examples = _read_questions(path, task, table)
+        seen = {example["id"] for example in examples}
         outputs = _read_outputs(folder / f"{split}_outputs.json", task)
         for example in examples:
             example["output"] = outputs.get(example["id"]) if outputs is not None else None
@@ -166,6 +173,20 @@ def _read(folder: Path, task: Task) -> tuple[list[dict], dict[str, list[dict]]]:
             )
         splits[split] = examples
     return [dict(zip(task.fields, key, strict=True)) for key in table], splits
+
+
+def _read_questions(path: Path, task: Task, table: dict[tuple, int]) -> list[dict]:
+    """Read and validate one file of questions; its items go into the history table."""
+    questions = read_json(path)
+    _expect(isinstance(questions, list), path, None, "a list of questions")
+    examples, seen = [], set()
+    for question in questions:
+        _expect(isinstance(question, dict) and "id" in question, path, None, 'questions with an "id"')
+        example_id = str(question["id"])
+        _expect(example_id not in seen, path, example_id, "each id once, it is there twice")
+        seen.add(example_id)
+        examples.append(_example(path, task, question, table))
+    return examples
 
 
 def _example(path: Path, task: Task, question: dict, table: dict[tuple, int]) -> dict:
