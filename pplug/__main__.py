@@ -23,6 +23,11 @@ def main(arguments: list[str] | None = None) -> None:
     one.add_argument("--split", choices=("time", "user"), default="time", help="time-based, as in the paper (default)")
     one.add_argument("--folder", type=Path, help="where to; data/time or data/user if not given")
 
+    for name, what in (("from-table", "a CSV or JSON lines file"), ("from-git", "a git repository's commit messages")):
+        one = commands.add_parser(name, help=f"one's own users: {what} as LaMP files")
+        one.add_argument("source", type=Path), one.add_argument("--task", default="LaMP-4")
+        one.add_argument("--folder", type=Path, default=Path("data/own"), help="gets a folder LaMP_4 or the like")
+
     one = commands.add_parser("encode", help="fill the vector store with a folder's history texts")
     one.add_argument("task"), one.add_argument("folder", type=Path), one.add_argument("--encoder", default="minilm")
 
@@ -66,6 +71,19 @@ def _download(chosen) -> None:
             print(download(folder / task.replace("-", "_"), task, chosen.split == "time"), flush=True)
         except DownloadError as error:
             sys.exit(str(error))
+
+
+def _own(chosen) -> None:
+    from pplug.data import DataError
+    from pplug.own_users import read_git, read_table, write_users
+
+    folder = chosen.folder / chosen.task.replace("-", "_")
+    try:
+        texts = read_git(chosen.source) if chosen.command == "from-git" else read_table(chosen.source)
+        told = write_users(folder, chosen.task, texts)
+    except (DataError, OSError) as error:
+        sys.exit(str(error))
+    print(f"{folder}: {told['users']} users, {told['texts']} texts; left out, too few texts: {told['left_out']} users")
 
 
 def _encode(chosen) -> None:
@@ -164,6 +182,8 @@ def _write(path: Path, value) -> None:
 COMMANDS = {
     "simulate": _simulate,
     "download": _download,
+    "from-table": _own,
+    "from-git": _own,
     "encode": _encode,
     "standin": _standin,
     "train": _train,

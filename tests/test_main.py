@@ -21,6 +21,20 @@ def test_simulate_and_encode(tmp_path, capsys):
     assert "384 numbers each" in capsys.readouterr().out
 
 
+def test_a_table_becomes_lamp_files(tmp_path, capsys):
+    lines = [f"ann,2024-01-{day:02d},article {day},title {day}" for day in range(1, 9)]
+    (tmp_path / "t.csv").write_text("\n".join(["user,time,input,output", *lines]))
+    main(["from-table", str(tmp_path / "t.csv"), "--folder", str(tmp_path / "own")])
+    assert "1 users, 8 texts" in capsys.readouterr().out
+    assert (tmp_path / "own" / "LaMP_4" / "test_questions.json").exists()
+
+
+@pytest.mark.parametrize("command", ["from-table", "from-git"])
+def test_a_source_that_is_not_there_ends_with_a_message(tmp_path, command):
+    with pytest.raises(SystemExit, match="nothing"):
+        main([command, str(tmp_path / "nothing.csv")])
+
+
 def test_standin_trains_on_any_lamp_folder_and_records_its_scores(tmp_path, capsys, monkeypatch):
     from pplug import curriculum
 
