@@ -40,6 +40,12 @@ def main(arguments: list[str] | None = None) -> None:
     one = commands.add_parser("train", help="train a plug on the profile's data and save it")
     one.add_argument("task"), one.add_argument("folder", type=Path), one.add_argument("--seed", type=int, default=0)
 
+    one = commands.add_parser("predict", help="a saved plug's answers to a split, as LaMP's evaluation file")
+    one.add_argument("plug", type=Path, help="a folder that `train` wrote")
+    one.add_argument("data", type=Path, help="a folder of LaMP files")
+    one.add_argument("--split", default="test"), one.add_argument("--beams", type=int, default=4)
+    one.add_argument("--out", type=Path, default=Path("predictions.json"))
+
     one = commands.add_parser("evaluate", help="train or load the profile's plug; print every control beside it")
     one.add_argument("task"), one.add_argument("--seed", type=int, default=0)
 
@@ -139,6 +145,17 @@ def _train(chosen) -> None:
     print(fitted.model.save_pretrained(chosen.folder), f"({fitted.seconds:.0f} s of training)")
 
 
+def _predict(chosen) -> None:
+    from pplug.data import load
+    from pplug.model import PersonalizedLM
+    from pplug.predictions import write_predictions
+
+    model = PersonalizedLM.from_pretrained(chosen.plug)
+    data = load(chosen.data, model.facts["task"])
+    options = {"num_beams": chosen.beams, "max_new_tokens": data.task.max_new_tokens}
+    print(write_predictions(model, data, chosen.split, chosen.out, **options))
+
+
 def _evaluate(chosen) -> None:
     from pplug.config import get_profile
     from pplug.experiment import run_cell
@@ -187,6 +204,7 @@ COMMANDS = {
     "encode": _encode,
     "standin": _standin,
     "train": _train,
+    "predict": _predict,
     "evaluate": _evaluate,
     "grid": _grid,
     "compare": _compare,

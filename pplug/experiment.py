@@ -151,7 +151,7 @@ def evaluate_rows(task: str, profile: Profile, seed: int = 0, with_controls: boo
     fitted = fit(task, profile, seed, **choices)
     instruction_only = fit(task, profile, seed, user=False).model if with_controls else None
     start = time.perf_counter()
-    options = {"max_new_tokens": 10 if data.task.labels else 40, "num_beams": profile.beams}
+    options = {"max_new_tokens": data.task.max_new_tokens, "num_beams": profile.beams}
     rows = controls(
         fitted.model, data, examples, instruction_only, seed, only=None if with_controls else (OTHER, PLUG), **options
     )

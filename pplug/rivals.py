@@ -64,7 +64,7 @@ class Setting:
     @cached_property
     def options(self) -> dict:
         """For the LLM's `generate`."""
-        return {"max_new_tokens": 10 if self.data.task.labels else 40, "num_beams": self.profile.beams}
+        return {"max_new_tokens": self.data.task.max_new_tokens, "num_beams": self.profile.beams}
 
     def on(self, data: Data, examples: list[dict]) -> "Setting":
         """The same setting with other questions."""

@@ -62,6 +62,11 @@ class Task:
     labels: tuple[str, ...] = ()
     metrics: tuple[str, ...] = ("rouge1", "rougeL")
 
+    @property
+    def max_new_tokens(self) -> int:
+        """Tokens an answer may have; the paper allows 128 (10 for LaMP-3), and no text of LaMP's needs more than 40."""
+        return 10 if self.labels else 40
+
     @cached_property
     def pattern(self) -> re.Pattern:
         """The template as a regular expression with one group a slot."""
