@@ -1,5 +1,6 @@
 """Examples → batches: each text encoded once, dynamic padding, history subsampling."""
 
+import functools
 import random
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,6 +15,7 @@ from pplug.encoders import encode
 from pplug.model import PersonalizedLM
 from pplug.tasks import query_text
 
+SAID = "WHAT-THE-USER-SAYS"  # stands for it when a chat template is taken apart
 MAX_INPUT, MAX_TARGET = 256, 128  # tokens; the paper's limits on the LLM's input and output
 
 
@@ -27,7 +29,8 @@ class Example:
         history: `[N, D]` float16, unit length, oldest first.
         query: `[D]` float16, the input's frozen vector.
         query_text: The text the input encoder reads.
-        before_ids: Tokens of an item in front of the soft prompt (the paper's *PPlug + Retrieval*); empty without.
+        before_ids: Tokens in front of the soft prompt: the beginning of a chat model's template, an item as text (the
+            paper's *PPlug + Retrieval*); empty without.
     """
 
     input_ids: list[int]
@@ -48,13 +51,44 @@ def prepare_example(
     is_encoder_decoder: bool,
 ) -> Example:
     """Tokenise one input and target; see `Example` for what the rest is."""
-    input_ids = tokenizer(text, truncation=True, max_length=MAX_INPUT)["input_ids"]
+    before_ids, input_ids = prompt_ids(tokenizer, text, is_encoder_decoder)
     target_ids: list[int] = []
     if target is not None:
         # A decoder-only tokenizer begins with a start token and ends without an end token; a target needs the reverse.
         own = tokenizer(target, truncation=True, max_length=MAX_TARGET, add_special_tokens=is_encoder_decoder)
         target_ids = own["input_ids"] + ([] if is_encoder_decoder else [tokenizer.eos_token_id])
-    return Example(input_ids, target_ids, history, query, read)
+    return Example(input_ids, target_ids, history, query, read, before_ids)
+
+
+def prompt_ids(tokenizer, text: str, is_encoder_decoder: bool, most: int = MAX_INPUT) -> tuple[list[int], list[int]]:
+    """Tokenise what the LLM is to answer, inside the chat template where the LLM has one.
+
+    Args:
+        tokenizer: The LLM's.
+        text: The input, or a prompt; cut at `most` tokens.
+        is_encoder_decoder: Whether the LLM has an encoder; such LLMs have no template.
+        most: Tokens of `text`; the template's come on top.
+
+    Returns:
+        Tokens in front of the soft prompt and tokens behind it. In a chat, the soft prompt stands at the beginning of
+        what the user says: the template's beginning is in front of it, its end comes behind the text.
+    """
+    frame = None if is_encoder_decoder else chat_frame(tokenizer)
+    if frame is None:
+        return [], tokenizer(text, truncation=True, max_length=most)["input_ids"]
+    said = tokenizer(text, add_special_tokens=False, truncation=True, max_length=most)["input_ids"]
+    return list(frame[0]), said + frame[1]
+
+
+@functools.cache
+def chat_frame(tokenizer) -> tuple[list[int], list[int]] | None:
+    """The tokens of a chat model's template in front of what the user says and behind it; None without a template."""
+    if not getattr(tokenizer, "chat_template", None):
+        return None
+    turn = [{"role": "user", "content": SAID}]
+    whole = tokenizer.apply_chat_template(turn, tokenize=False, add_generation_prompt=True)
+    front, behind = whole.split(SAID)
+    return tuple(tokenizer(part, add_special_tokens=False)["input_ids"] for part in (front, behind))
 
 
 def prepare(model: PersonalizedLM, data: Data, examples: list[dict], cache: Path | None = None) -> list[Example]:
@@ -172,9 +206,9 @@ def collate(model: PersonalizedLM, examples: list[Example], for_generation: bool
             batch["query"] = model.encoder.tokenize([example.query_text for example in examples], is_query=True)
         else:
             batch["query"] = torch.from_numpy(np.stack([example.query for example in examples]).astype(np.float32))
-        if any(example.before_ids for example in examples):
-            before = [example.before_ids for example in examples]
-            batch["before_ids"], batch["before_mask"] = _pad(before, model.tokenizer.pad_token_id, left=True)
+    if any(example.before_ids for example in examples):
+        before = [example.before_ids for example in examples]
+        batch["before_ids"], batch["before_mask"] = _pad(before, model.tokenizer.pad_token_id, left=True)
     return {name: _to(value, device) for name, value in batch.items()}
 
 

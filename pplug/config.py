@@ -17,14 +17,18 @@ class Profile:
 
     Attributes:
         name: The profile's name.
-        n_users: Users of each simulated task.
+        n_users: Users of each simulated task; of real data, a seeded subset of so many users of each split. None: all.
         n_test: Test users that are evaluated at most; None for all.
         n_map_users: Users drawn on the map of user embeddings.
         steps: Optimiser steps of one plug training; None to go by `epochs`.
         epochs: Passes over the training questions, where `steps` is None.
         batch_size: Training questions a step.
+        micro_batch: Of these, how many are in memory at once; a step adds up their gradients.
         learning_rate: AdamW's highest learning rate.
         n_soft_tokens: P, the number of soft tokens the user embedding becomes; the paper has 1.
+        items_as_questions: Whether history items are training questions too, each with the items before it as history;
+            the paper trains on the train questions alone.
+        checkpointing: Whether the LLM's layers are computed again in the backward pass instead of kept in memory.
         train_input_encoder: Whether the encoder of the input is trained with the plug, as in the paper, or frozen.
         encoder: The encoder of history and input: `minilm`, which is installed, or a name on the hub.
         llm: The frozen LLM: `standin`, which is in the repository, or a name on the hub.
@@ -34,14 +38,17 @@ class Profile:
     """
 
     name: str
-    n_users: int
+    n_users: int | None
     n_test: int | None
     n_map_users: int
     steps: int | None
     epochs: int
     batch_size: int
+    micro_batch: int
     learning_rate: float
     n_soft_tokens: int
+    items_as_questions: bool
+    checkpointing: bool
     train_input_encoder: bool
     encoder: str
     llm: str
@@ -49,23 +56,6 @@ class Profile:
     bootstrap: int
     data: str | None = None
 
-
-SMOKE = Profile(  # does every cell run? Its numbers mean nothing
-    name="smoke",
-    n_users=40,
-    n_test=20,
-    n_map_users=40,
-    steps=30,
-    epochs=1,
-    batch_size=32,
-    learning_rate=1e-2,
-    n_soft_tokens=4,
-    train_input_encoder=False,
-    encoder="minilm",
-    llm="standin",
-    beams=1,
-    bootstrap=1000,
-)
 
 DEFAULT = Profile(  # a laptop without network: the simulated users and the stand-in LLM
     name="default",
@@ -75,8 +65,11 @@ DEFAULT = Profile(  # a laptop without network: the simulated users and the stan
     steps=450,  # the loss falls in steps: at 300, one of six runs on LaMP-2 had not got through
     epochs=1,
     batch_size=32,
+    micro_batch=32,
     learning_rate=5e-3,  # a small LLM needs far more than the paper's 1e-4 to move in this few steps
     n_soft_tokens=4,  # the paper's 1 is 4,096 numbers wide with its LLM, and 256 with the stand-in; see lesson 04
+    items_as_questions=True,
+    checkpointing=False,
     train_input_encoder=False,
     encoder="minilm",
     llm="standin",
@@ -84,24 +77,48 @@ DEFAULT = Profile(  # a laptop without network: the simulated users and the stan
     bootstrap=2000,
 )
 
-GPU = Profile(  # the paper's own: FLAN-T5-XXL, BGE, batches of 64, 1e-4, two epochs (one on LaMP-3), bfloat16
-    name="gpu",
-    n_users=200,
+SMOKE = replace(  # does every cell run? Its numbers mean nothing
+    DEFAULT, name="smoke", n_users=40, n_test=20, n_map_users=40, steps=30, learning_rate=1e-2, bootstrap=1000
+)
+
+LAPTOP = replace(  # real LaMP and a real LLM on a processor: a subset of the users, a small LLM
+    DEFAULT,
+    name="laptop",
+    n_users=500,
+    steps=600,
+    micro_batch=8,
+    learning_rate=1e-3,
+    encoder="BAAI/bge-small-en-v1.5",
+    llm="google/flan-t5-small",
+    data="data/time",
+)
+
+PAPER = Profile(  # the paper's own (Section 4): bfloat16 on a GPU, LaMP-3 for one epoch
+    name="paper",
+    n_users=None,
     n_test=None,
     n_map_users=1000,
     steps=None,
     epochs=2,
     batch_size=64,
+    micro_batch=16,
     learning_rate=1e-4,
     n_soft_tokens=1,
+    items_as_questions=False,
+    checkpointing=True,
     train_input_encoder=True,
     encoder="BAAI/bge-base-en-v1.5",
     llm="google/flan-t5-xxl",
     beams=4,
     bootstrap=2000,
+    data="data/time",
 )
 
-PROFILES = {profile.name: profile for profile in (SMOKE, DEFAULT, GPU)}
+GPU = replace(PAPER, name="gpu", llm="google/flan-t5-xl")  # the smaller LLM of the paper's Table 2
+LLAMA = replace(PAPER, name="llama", llm="meta-llama/Llama-3.1-8B-Instruct")
+QWEN = replace(PAPER, name="qwen", llm="Qwen/Qwen2.5-7B-Instruct")
+
+PROFILES = {profile.name: profile for profile in (SMOKE, DEFAULT, LAPTOP, GPU, PAPER, LLAMA, QWEN)}
 
 
 def get_profile(name: str | None = None) -> Profile:

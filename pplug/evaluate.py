@@ -10,7 +10,7 @@ from pplug.curriculum import pick_items
 from pplug.data import Data
 from pplug.metrics import corpus_scores, example_scores, label_index, macro_f1
 from pplug.model import PersonalizedLM
-from pplug.retrieval import MAX_PROMPT
+from pplug.retrieval import with_prompts
 from pplug.tasks import LOWER_IS_BETTER, Task, prompt_with_items, prompt_with_persona
 
 # The rows of every table, in this order. What each control rules out is said in `controls`.
@@ -54,8 +54,8 @@ def answer_prompts(plain: PersonalizedLM, prompts: list[str], **options) -> list
         One text for each prompt.
     """
     nothing = np.zeros((0, 0), dtype=np.float16)
-    ids = plain.tokenizer(prompts, truncation=True, max_length=MAX_PROMPT)["input_ids"]
-    return predict(plain, [Example(i, [], nothing, nothing, "") for i in ids], **options)
+    empty = [Example([], [], nothing, nothing, "")] * len(prompts)
+    return predict(plain, with_prompts(plain, empty, prompts), **options)
 
 
 def swap_histories(examples: list[Example], user_ids: list[str], seed: int) -> list[Example]:

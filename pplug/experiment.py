@@ -15,7 +15,7 @@ import torch
 
 from pplug.batches import prepare
 from pplug.config import Profile
-from pplug.data import Data, held_out_examples, load
+from pplug.data import Data, DataError, held_out_examples, load
 from pplug.encoders import Encoder, load_encoder
 from pplug.evaluate import INSTRUCTION, OTHER, PLUG, bootstrap_corpus, controls
 from pplug.files import cache_folder, file_hash, write_text
@@ -24,7 +24,8 @@ from pplug.model import PersonalizedLM, build, load_llm
 from pplug.results import environment, gains, save_record
 from pplug.simulate import simulate
 from pplug.standin import SHIPPED
-from pplug.tasks import TASKS, get_task
+from pplug.subset import subset
+from pplug.tasks import TASKS, Task, get_task
 from pplug.training import train
 from pplug.variants import VARIANTS
 
@@ -47,15 +48,27 @@ def llm_fingerprint(name: str) -> str:
 
 
 def available_tasks(profile: Profile) -> list[str]:
-    """The tasks there is data for: all six, or those in the profile's own data folder."""
-    return list(TASKS) if profile.data is None else [task for task in TASKS if _own_folder(profile, task).is_dir()]
+    """The tasks there is data for: all six, or those in the profile's own data folder.
+
+    Raises:
+        DataError: There is none in that folder.
+    """
+    if profile.data is None:
+        return list(TASKS)
+    found = [task for task in TASKS if _own_folder(profile, task).is_dir()]
+    if not found:
+        raise DataError(
+            f"{profile.data}: no LaMP_1, LaMP_2, ... here: fetch LaMP by `python -m pplug download all`, or set "
+            "PPLUG_DATA to a folder that has one"
+        )
+    return found
 
 
 def task_data(task: str, profile: Profile) -> Data:
     """The task's data: the profile's own folder, or simulated users, made once and kept in the cache."""
     name = get_task(task).name
     if profile.data is not None:
-        return load(_own_folder(profile, name), name)
+        return subset(load(_own_folder(profile, name), name), profile.n_users)
     made_by = (Path(__file__).parent / f"{name}.py" for name in ("simulate", "traits", "lexicon", "world"))
     source = file_hash(*made_by)[:8]
     folder = cache_folder() / "simulated" / f"{SIMULATED_SEED}-{profile.n_users}-{source}" / name
@@ -118,8 +131,10 @@ def fit(task: str, profile: Profile, seed: int = 0, variant: str = "", **choices
     facts = {"task": data.task.name, "llm": profile.llm, "encoder": profile.encoder, "data_hash": data.hash}
     torch.manual_seed(seed)
     model = build(llm, tokenizer, encoder, None, facts, **choices)
+    model.checkpointing = profile.checkpointing
     key = [data.hash, encoder.key, llm_fingerprint(profile.llm), sorted(choices.items()), seed, file_hash(*SOURCES)]
     key += [profile.steps, profile.epochs, profile.batch_size, profile.learning_rate, variant]
+    key += [profile.items_as_questions]
     folder = cache_folder() / "plugs" / hashlib.sha256(json.dumps(key).encode()).hexdigest()[:20]
     if (folder / "curve.json").exists():  # the file written last
         known = json.loads((folder / "curve.json").read_text())
@@ -127,17 +142,23 @@ def fit(task: str, profile: Profile, seed: int = 0, variant: str = "", **choices
 
         model.load_state_dict(load_file(folder / "plug.safetensors"))
         return Fitted(model.eval(), known["curve"], known["seconds"])
-    examples = training_examples(data)
+    examples = training_examples(data) if profile.items_as_questions else data.splits["train"].to_list()
     dev = data.splits["dev"].to_list()[: profile.n_test] if "dev" in data.splits else []
-    steps = profile.steps or profile.epochs * len(examples) // profile.batch_size
+    steps = profile.steps or epochs(data.task, profile) * len(examples) // profile.batch_size
     change = VARIANTS[variant] if variant else lambda *given: given[3]
     prepared, dev_prepared = (change(model, data, some, prepare(model, data, some), seed) for some in (examples, dev))
     start = time.perf_counter()
-    curve = train(model, prepared, dev_prepared, steps, profile.batch_size, profile.learning_rate, seed)
+    sizes = {"batch_size": profile.batch_size, "micro_batch": profile.micro_batch}
+    curve = train(model, prepared, dev_prepared, steps, learning_rate=profile.learning_rate, seed=seed, **sizes)
     seconds = time.perf_counter() - start
     model.save_pretrained(folder)
     write_text(folder / "curve.json", json.dumps({"curve": curve, "seconds": seconds}))
     return Fitted(model, curve, seconds)
+
+
+def epochs(task: Task, profile: Profile) -> int:
+    """Passes over the train questions; one over LaMP-3's, as in the paper: they are the most."""
+    return 1 if task.name == "LaMP-3" else profile.epochs
 
 
 def evaluate_rows(task: str, profile: Profile, seed: int = 0, with_controls: bool = True, **choices) -> dict:

@@ -68,7 +68,8 @@ class PersonalizedLM(nn.Module):
     Its `state_dict` is the plug's alone, so a checkpoint never holds the LLM.
     """
 
-    _keys_to_ignore_on_save = None  # transformers' Trainer reads it
+    _keys_to_ignore_on_save = None  # transformers' Trainer reads both
+    accepts_loss_kwargs = True  # that is, `num_items_in_batch`
 
     def __init__(
         self, llm, tokenizer, plug: Plug | None = None, encoder: Encoder | None = None, facts: dict | None = None
@@ -76,6 +77,7 @@ class PersonalizedLM(nn.Module):
         super().__init__()
         self.llm, self.tokenizer, self.plug, self.encoder = llm, tokenizer, plug, encoder
         self.facts = facts or {}
+        self.checkpointing = False  # compute the LLM's layers again in the backward pass instead of keeping them
         if plug is not None:
             plug.to(llm.device)
 
@@ -91,6 +93,14 @@ class PersonalizedLM(nn.Module):
         """Put the plug into training mode; the frozen LLM stays in evaluation mode."""
         super().train(mode)
         self.llm.eval()
+        if self.checkpointing and self.llm.supports_gradient_checkpointing:
+            from transformers.modeling_layers import GradientCheckpointingLayer
+
+            if not self.llm.is_activation_checkpointing:
+                self.llm.activation_checkpointing_enable()
+            for layer in self.llm.modules():  # a layer checkpoints only "in training"; its dropout must stay off
+                if isinstance(layer, GradientCheckpointingLayer):
+                    layer.training = mode
         return self
 
     def join(
@@ -120,11 +130,11 @@ class PersonalizedLM(nn.Module):
             input.
         """
         embedded = self.llm.get_input_embeddings()(input_ids)
-        if self.plug is None:
-            return embedded, attention_mask
-        soft = self.plug(query, history, history_mask).to(embedded.dtype)
-        joined = torch.cat([soft, embedded], dim=1)
-        mask = torch.cat([attention_mask.new_ones(soft.shape[:2]), attention_mask], dim=1)
+        joined, mask = embedded, attention_mask
+        if self.plug is not None:
+            soft = self.plug(query, history, history_mask).to(embedded.dtype)
+            joined = torch.cat([soft, embedded], dim=1)
+            mask = torch.cat([attention_mask.new_ones(soft.shape[:2]), attention_mask], dim=1)
         if before_ids is not None:
             joined = torch.cat([self.llm.get_input_embeddings()(before_ids), joined], dim=1)
             mask = torch.cat([before_mask, mask], dim=1)
@@ -134,7 +144,7 @@ class PersonalizedLM(nn.Module):
             mask = mask.gather(1, order)
         return joined, mask
 
-    def forward(  # no `**kwargs`: Trainer would put arguments of its own there
+    def forward(
         self,
         input_ids,
         attention_mask,
@@ -144,6 +154,7 @@ class PersonalizedLM(nn.Module):
         history_mask=None,
         before_ids=None,
         before_mask=None,
+        num_items_in_batch=None,
     ) -> dict[str, Tensor]:
         """The loss of the target given the soft prompt and the input, *Paper: Eq. 6*.
 
@@ -152,6 +163,8 @@ class PersonalizedLM(nn.Module):
             attention_mask: `[B, T]`.
             labels: `[B, T']` int, -100 where there is nothing to predict. For a decoder-only LLM, T' = T.
             query, history, history_mask, before_ids, before_mask: See `join`.
+            num_items_in_batch: From Trainer: the target's tokens in the whole batch, of which this may be a part. The
+                loss is then this part's share, so that parts and processes add up to the loss of the whole.
 
         Returns:
             `{"loss", "logits"}`; in training, the loss alone.
@@ -164,10 +177,14 @@ class PersonalizedLM(nn.Module):
         if not self.llm.config.is_encoder_decoder:
             soft = joined.shape[1] - input_ids.shape[1]
             labels = torch.cat([labels.new_full((labels.shape[0], soft), -100), labels], dim=1)
-        output = self.llm(inputs_embeds=joined, attention_mask=mask, labels=labels)
+        output = self.llm(inputs_embeds=joined, attention_mask=mask, labels=labels, use_cache=False)
+        loss = output.loss
+        if num_items_in_batch is not None:
+            own = (labels != -100).sum()
+            loss = loss if own == num_items_in_batch else loss * (own / num_items_in_batch)
         if self.training:  # Trainer would make single-precision copies of them, at each step, for nothing
-            return {"loss": output.loss}
-        return {"loss": output.loss, "logits": output.logits}
+            return {"loss": loss}
+        return {"loss": loss, "logits": output.logits}
 
     @torch.inference_mode()
     def generate_batch(self, batch: dict, **options) -> list[str]:

@@ -49,3 +49,14 @@ RIVALS_TEST = {
     "Contriever": dict(zip(TABLE_1_TEST, (0.636, 0.396, 0.299, 0.183, 0.483, 0.440), strict=True)),
     "ROPG-KD": dict(zip(TABLE_1_TEST, (0.668, 0.396, 0.290, 0.187, 0.477, 0.441), strict=True)),
 }
+
+# Section 4.1's table of LaMP, time-based: task → questions (train, dev, test), mean tokens of an input, of an output
+# (one where the paper has none: a label), mean items of a history
+DATA = {
+    "LaMP-1": ((6542, 1500, 1500), 51.4, 1.0, 84.2),
+    "LaMP-2": ((5073, 1410, 1557), 92.4, 1.0, 86.8),
+    "LaMP-3": ((20000, 2500, 2500), 128.2, 1.0, 185.4),
+    "LaMP-4": ((12500, 1500, 1800), 30.0, 10.1, 204.6),
+    "LaMP-5": ((14682, 1500, 1500), 162.3, 9.7, 87.9),
+    "LaMP-7": ((13437, 1498, 1500), 29.7, 17.0, 15.7),
+}

@@ -17,6 +17,7 @@ from pplug.tasks import Task, history_text, prompt_as_lamp, prompt_with_items, q
 
 if TYPE_CHECKING:
     from pplug.batches import Example
+    from pplug.model import PersonalizedLM
 
 RETRIEVERS = ("random", "recency", "BM25", "dense")
 BM25_WORD = re.compile(r"\w+")  # the default tokeniser: lower-cased words; there is no list of stop words
@@ -172,7 +173,12 @@ def _share(items: list[dict], field: str, spare: int, tokenizer) -> list[dict]:
     return cut
 
 
-def with_prompts(tokenizer, prepared: list["Example"], prompts: list[str]) -> list["Example"]:
+def with_prompts(model: "PersonalizedLM", prepared: list["Example"], prompts: list[str]) -> list["Example"]:
     """The same examples, but the LLM reads these prompts; query and history stay."""
-    ids = tokenizer(prompts, truncation=True, max_length=MAX_PROMPT)["input_ids"] if prompts else []
-    return [replace(example, input_ids=i) for example, i in zip(prepared, ids, strict=True)]
+    from pplug.batches import prompt_ids
+
+    changed = []
+    for example, text in zip(prepared, prompts, strict=True):
+        before_ids, input_ids = prompt_ids(model.tokenizer, text, model.is_encoder_decoder, MAX_PROMPT)
+        changed.append(replace(example, before_ids=before_ids, input_ids=input_ids))
+    return changed

@@ -99,7 +99,7 @@ def controls(s: Setting) -> Iterator[tuple[str, Row]]:
         personas = [s.data.factors[user]["persona"] for user in users]
         told = [prompt_with_persona(p, e["input"]) for p, e in zip(personas, s.examples, strict=True)]
         stored = float(np.mean([len(persona.encode()) for persona in personas]))
-        yield PERSONA, s.row(s.plain, with_prompts(s.plain.tokenizer, s.prepared, told), stored_bytes=stored)
+        yield PERSONA, s.row(s.plain, with_prompts(s.plain, s.prepared, told), stored_bytes=stored)
 
 
 def plugs(s: Setting) -> Iterator[tuple[str, Row]]:

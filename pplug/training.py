@@ -1,6 +1,7 @@
 """Training the plug: transformers' Trainer around the batches of batches.py."""
 
 import csv
+import os
 import tempfile
 from pathlib import Path
 
@@ -24,6 +25,7 @@ def train(
     learning_rate: float = 1e-2,
     seed: int = 0,
     patience: int = 0,
+    micro_batch: int | None = None,
     folder: str | Path | None = None,
     resume: bool = False,
 ) -> list[dict]:
@@ -42,6 +44,7 @@ def train(
         learning_rate: Peak rate. The paper's is 1e-4, for an 11B LLM; a small LLM needs about 1e-2.
         seed: Of the order of examples and of subsampling. (The plug's initial weights are the caller's.)
         patience: Stop after this many evaluations (ten a run) without a better dev loss; 0 never stops.
+        micro_batch: Examples in memory at once, on each device; a step adds up their gradients. All if None.
         folder: Where checkpoints of the plug and `loss.csv` are written; a temporary folder if None.
         resume: Continue from the last checkpoint in `folder`, exactly.
 
@@ -51,14 +54,19 @@ def train(
     from transformers import EarlyStoppingCallback, Trainer, TrainingArguments
     from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
+    at_once = min(micro_batch or batch_size, batch_size)
+    parallel = at_once * int(os.environ.get("WORLD_SIZE", 1))  # processes, set by `accelerate launch`
+    if batch_size % parallel:
+        raise ValueError(f"a batch of {batch_size} cannot be made of {parallel} examples at a time, over all processes")
     with tempfile.TemporaryDirectory() as scratch:
         out = Path(folder) if folder else Path(scratch)
         every = max(1, steps // 10)
         arguments = TrainingArguments(
             output_dir=str(out),
             max_steps=steps,
-            per_device_train_batch_size=batch_size,
-            per_device_eval_batch_size=batch_size,
+            per_device_train_batch_size=at_once,
+            per_device_eval_batch_size=at_once,
+            gradient_accumulation_steps=batch_size // parallel,
             learning_rate=learning_rate,
             weight_decay=WEIGHT_DECAY,
             warmup_steps=int(0.05 * steps),

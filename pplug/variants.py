@@ -44,7 +44,7 @@ def put_in_prompt(
         prompt(data.task, [data.items[row] for row in reversed(best)], e["input"], model.tokenizer, is_standin=known)
         for best, e in zip(rows, examples, strict=True)
     ]
-    return with_prompts(model.tokenizer, prepared, prompts)
+    return with_prompts(model, prepared, prompts)
 
 
 def item_in_front(
@@ -59,7 +59,7 @@ def item_in_front(
         # LaMP's wording of LaMP-1 has the item inside the input: there is nothing to put in front of it.
         lead = said.removesuffix(text) if said.endswith(text) else ""
         ids = model.tokenizer(lead, add_special_tokens=False, truncation=True, max_length=MAX_INPUT)["input_ids"]
-        changed.append(replace(ready, before_ids=ids))
+        changed.append(replace(ready, before_ids=ready.before_ids + ids))
     return changed
 
 

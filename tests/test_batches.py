@@ -5,11 +5,12 @@ import random
 import numpy as np
 import pytest
 import tiny
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pplug.batches import Visits, collate, prepare_example, subsample
-from pplug.model import build
+from pplug.batches import Visits, collate, prepare_example, prompt_ids, subsample
+from pplug.model import build, load_llm
 
 
 def test_a_batch_is_padded_to_its_own_longest_and_no_further(model):
@@ -58,3 +59,30 @@ def test_a_target_ends_with_the_end_token(model):
     made = prepare_example(model.tokenizer, "one", "two", nothing, tiny.vectors(1)[0], "one", model.is_encoder_decoder)
     assert made.target_ids[-1] == model.tokenizer.eos_token_id
     assert made.target_ids.count(model.tokenizer.eos_token_id) == 1
+
+
+@pytest.mark.parametrize("kind", ["llama", "qwen"])
+def test_in_a_chat_the_soft_prompt_stands_at_the_beginning_of_what_the_user_says(kind, tmp_path):
+    llm, tokenizer = load_llm(str(tiny.save_llm(kind, tmp_path, chat=True)))
+    before, asked = prompt_ids(tokenizer, "one two", is_encoder_decoder=False)
+    whole = tokenizer.apply_chat_template(
+        [{"role": "user", "content": "one two"}], tokenize=False, add_generation_prompt=True
+    )
+    assert "".join(tokenizer.decode(before + asked).split()) == "".join(whole.split())
+    assert tokenizer.decode(asked).strip().startswith("one two") and "one" not in tokenizer.decode(before)
+    cut = prompt_ids(tokenizer, "one two " * 300, is_encoder_decoder=False, most=10)
+    assert cut[0] == before and len(cut[1]) == 10 + len(asked) - len(
+        tokenizer("one two", add_special_tokens=False).input_ids
+    )
+    model = build(llm, tokenizer, tiny.MadeUpEncoder())
+    made = [prepare_example(tokenizer, "one two", "three", np.zeros((0, 8)), np.zeros(8), "", False)]
+    embedded, mask = model.join(**collate(model, made, for_generation=True))
+    soft = model.plug.tokens
+    table = llm.get_input_embeddings()
+    assert torch.equal(embedded[0, : len(before)], table(torch.tensor(before)))
+    assert torch.equal(embedded[0, len(before) + soft :], table(torch.tensor(asked))) and bool(mask.all())
+
+
+def test_without_a_template_nothing_is_in_front_of_the_soft_prompt(llm):
+    tokenizer = llm[1]
+    assert prompt_ids(tokenizer, "one two", is_encoder_decoder=False) == ([], tokenizer("one two").input_ids)

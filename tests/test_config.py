@@ -2,11 +2,25 @@ from dataclasses import FrozenInstanceError, fields, replace
 
 import pytest
 
-from pplug.config import DEFAULT, GPU, OWN, PROFILES, SMOKE, VARIABLE, Profile, get_profile
+from pplug.config import (
+    DEFAULT,
+    GPU,
+    LAPTOP,
+    LLAMA,
+    OWN,
+    PAPER,
+    PROFILES,
+    QWEN,
+    SMOKE,
+    VARIABLE,
+    Profile,
+    get_profile,
+)
 
 
 def test_names_are_the_keys():
-    assert list(PROFILES) == [profile.name for profile in PROFILES.values()] == ["smoke", "default", "gpu"]
+    names = ["smoke", "default", "laptop", "gpu", "paper", "llama", "qwen"]
+    assert list(PROFILES) == [profile.name for profile in PROFILES.values()] == names
 
 
 def test_the_variable_chooses(monkeypatch):
@@ -24,7 +38,7 @@ def test_without_the_variable_it_is_default(monkeypatch, value):
 @pytest.mark.parametrize("name", ["Default", "fast", " smoke"])
 def test_an_unknown_name_is_an_error_that_lists_the_names(monkeypatch, name):
     monkeypatch.setenv(VARIABLE, name)
-    with pytest.raises(ValueError, match=r"smoke, default, gpu") as caught:
+    with pytest.raises(ValueError, match=r"smoke, default, laptop, gpu, paper, llama, qwen") as caught:
         get_profile()
     assert repr(name) in str(caught.value)
 
@@ -49,11 +63,14 @@ def test_every_field_is_explained():
 
 @pytest.mark.parametrize("profile", PROFILES.values(), ids=PROFILES)
 def test_values_are_possible(profile):
-    for name in ("n_users", "n_map_users", "epochs", "batch_size", "n_soft_tokens", "beams", "bootstrap"):
+    for name in ("n_map_users", "epochs", "batch_size", "n_soft_tokens", "beams", "bootstrap"):
         assert getattr(profile, name) > 0, name
+    assert profile.batch_size % profile.micro_batch == 0
+    assert profile.n_users is None or profile.n_users > 0
     assert 0 < profile.learning_rate < 0.1
     assert profile.steps is None or profile.steps > 0
     assert profile.n_test is None or 0 < profile.n_test <= profile.n_users
+    assert profile.n_users or profile.data, "simulated users are counted"
 
 
 def test_smoke_is_the_smallest():
@@ -61,12 +78,20 @@ def test_smoke_is_the_smallest():
         assert getattr(SMOKE, name) <= getattr(DEFAULT, name), name
 
 
-@pytest.mark.parametrize("profile", [SMOKE, DEFAULT], ids=lambda profile: profile.name)
-def test_only_gpu_needs_the_hub(profile):
-    assert (profile.encoder, profile.llm, profile.data) == ("minilm", "standin", None)
+@pytest.mark.parametrize("profile", PROFILES.values(), ids=PROFILES)
+def test_only_the_first_two_profiles_are_offline(profile):
+    offline = (profile.encoder, profile.llm, profile.data) == ("minilm", "standin", None)
+    assert offline == (profile in (SMOKE, DEFAULT)) and (offline or profile.data == "data/time")
 
 
-def test_gpu_is_the_papers_setting():
-    assert (GPU.llm, GPU.encoder) == ("google/flan-t5-xxl", "BAAI/bge-base-en-v1.5")
-    assert (GPU.batch_size, GPU.learning_rate, GPU.epochs, GPU.steps) == (64, 1e-4, 2, None)
-    assert (GPU.n_soft_tokens, GPU.train_input_encoder, GPU.beams, GPU.n_test) == (1, True, 4, None)
+def test_paper_is_the_papers_setting_and_the_large_profiles_differ_in_the_llm_alone():
+    assert (PAPER.llm, PAPER.encoder) == ("google/flan-t5-xxl", "BAAI/bge-base-en-v1.5")
+    assert (PAPER.batch_size, PAPER.learning_rate, PAPER.epochs, PAPER.steps) == (64, 1e-4, 2, None)
+    assert (PAPER.n_soft_tokens, PAPER.train_input_encoder, PAPER.beams) == (1, True, 4)
+    assert (PAPER.n_users, PAPER.n_test, PAPER.items_as_questions) == (None, None, False)
+    for profile in (GPU, LLAMA, QWEN):
+        assert replace(profile, name="paper", llm=PAPER.llm) == PAPER
+
+
+def test_a_laptop_needs_few_users_and_a_small_llm():
+    assert LAPTOP.llm == "google/flan-t5-small" and LAPTOP.n_users and LAPTOP.steps and LAPTOP.beams == 1

@@ -144,3 +144,44 @@ def test_generate_refuses_an_input_that_does_not_follow_the_template(model):
     model.facts = {"task": "LaMP-4"}
     with pytest.raises(ValueError, match="template"):
         model.generate("Write me a poem", history=[])
+
+
+def test_layers_computed_twice_give_the_same_gradients_and_keep_less(model):
+    def gradients(checkpointing):
+        kept, model.checkpointing = [], checkpointing
+        batch = collate(model, examples(model))
+        with torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(t.numel()) or t, lambda t: t):
+            loss = model.train()(**batch)["loss"]
+        model.zero_grad()
+        loss.backward()
+        return [p.grad.clone() for p in model.plug.parameters() if p.grad is not None], sum(kept), float(loss.detach())
+
+    plain_gradients, plain_kept, plain_loss = gradients(False)
+    again, kept, loss = gradients(True)
+    assert loss == plain_loss and kept < 0.7 * plain_kept  # logits stay, and are most of it here
+    assert all(torch.allclose(a, b, atol=1e-6) for a, b in zip(plain_gradients, again, strict=True))
+    assert not any(m.training for m in model.llm.modules() if isinstance(m, torch.nn.Dropout))
+
+
+def test_parts_of_a_batch_add_up_to_its_loss(model):
+    whole = examples(model)
+    whole[1] = replace(whole[1], target_ids=whole[1].target_ids[:1])
+    batch = collate(model, whole)
+    count = int((batch["labels"] != -100).sum())
+    parts = [model.train()(**collate(model, [one]), num_items_in_batch=count)["loss"] for one in whole]
+    assert torch.allclose(sum(parts), model(**batch)["loss"], atol=1e-5)
+    assert torch.equal(model(**batch, num_items_in_batch=count)["loss"], model(**batch)["loss"])
+
+
+def test_an_output_layer_of_its_own_is_loaded_as_it_was_saved(tmp_path):
+    from safetensors.torch import load_file, save_file
+
+    weights = tiny.save_llm("t5", tmp_path) / "model.safetensors"
+    saved = load_file(weights)
+    saved["lm_head.weight"] = torch.full_like(saved["shared.weight"], 0.25)  # as FLAN-T5 has one
+    save_file(saved, weights, metadata={"format": "pt"})
+    llm, _ = load_llm(str(tmp_path))
+    assert torch.equal(llm.lm_head.weight, saved["lm_head.weight"])
+    for table in (llm.shared, llm.encoder.embed_tokens, llm.decoder.embed_tokens):
+        assert torch.equal(table.weight, saved["shared.weight"])
+    assert not llm.config.scale_decoder_outputs, "only tied outputs are scaled"

@@ -12,8 +12,14 @@ from pplug.standin import train_tokenizer
 WIDTH = 8  # D of the made-up history vectors
 
 
-def save_llm(kind: str, folder, seed: int = 0):
-    """Save a small `t5`, `llama` or `qwen` with a tokenizer; returns the folder."""
+CHAT = (  # a template as chat models have one
+    "{% for turn in messages %}<{{ turn['role'] }}> {{ turn['content'] }} <end>{% endfor %}"
+    "{% if add_generation_prompt %} <answer>{% endif %}"
+)
+
+
+def save_llm(kind: str, folder, seed: int = 0, chat: bool = False):
+    """Save a small `t5`, `llama` or `qwen` with a tokenizer, on request with a chat template; returns the folder."""
     from transformers import (
         LlamaConfig,
         LlamaForCausalLM,
@@ -47,6 +53,8 @@ def save_llm(kind: str, folder, seed: int = 0):
             Qwen2Config(num_key_value_heads=1, bos_token_id=None, tie_word_embeddings=True, **layers, **shared)
         )
     llm.save_pretrained(folder)
+    if chat:
+        tokenizer.chat_template = CHAT
     tokenizer.save_pretrained(folder)
     return folder
 
