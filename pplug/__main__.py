@@ -18,6 +18,9 @@ def main(arguments: list[str] | None = None) -> None:
     one.add_argument("task"), one.add_argument("folder", type=Path)
     one.add_argument("--users", type=int, default=200), one.add_argument("--seed", type=int, default=0)
 
+    one = commands.add_parser("plan", help="what a profile will need: parameters, disk, memory, hours")
+    one.add_argument("profile", choices=("laptop", "gpu", "paper", "llama", "qwen"))
+
     one = commands.add_parser("download", help="fetch LaMP's own files (CC BY-NC-SA 4.0)")
     one.add_argument("tasks", nargs="+", metavar="task", help="LaMP_2, ..., or all")
     one.add_argument("--split", choices=("time", "user"), default="time", help="time-based, as in the paper (default)")
@@ -65,6 +68,13 @@ def _simulate(chosen) -> None:
     from pplug.simulate import simulate
 
     print(simulate(chosen.folder, chosen.task, chosen.users, chosen.seed))
+
+
+def _plan(chosen) -> None:
+    from pplug.config import get_profile
+    from pplug.plan import plan
+
+    print(plan(get_profile(chosen.profile)))
 
 
 def _download(chosen) -> None:
@@ -198,6 +208,7 @@ def _write(path: Path, value) -> None:
 
 COMMANDS = {
     "simulate": _simulate,
+    "plan": _plan,
     "download": _download,
     "from-table": _own,
     "from-git": _own,

@@ -1,0 +1,58 @@
+"""A plan is reckoned from the paper's table and the models' shapes."""
+
+from dataclasses import replace
+
+import pytest
+
+from pplug.__main__ import main
+from pplug.config import GPU, LAPTOP, LLAMA, PAPER, QWEN
+from pplug.embedder import Plug, PlugConfig
+from pplug.paper import DATA
+from pplug.plan import CARD, LAPTOP_CPU, memory, plan, plan_task, trained_parameters
+from pplug.tasks import TASKS
+
+PROFILES = {profile.name: profile for profile in (LAPTOP, GPU, PAPER, LLAMA, QWEN)}
+
+
+def test_the_papers_plan_is_the_papers_setting():
+    text = plan(PAPER)
+    assert "google/flan-t5-xxl" in text and "a batch of 64" in text and "learning rate 0.0001" in text
+    assert "1 soft tokens a user; 4 beams" in text
+    for task, ((train, dev, _), *_) in DATA.items():
+        part = plan_task(task, PAPER, CARD)
+        assert (part.questions, part.answered) == (train, dev)
+        assert part.steps == (1 if task == "LaMP-3" else 2) * train // 64
+        assert f"| {task} | {train:,} | {part.steps:,} | {dev:,} |" in text
+
+
+def test_the_papers_table_of_lamp_has_every_task():
+    assert list(DATA) == list(TASKS)
+
+
+@pytest.mark.parametrize("profile", PROFILES.values(), ids=PROFILES)
+def test_every_large_profile_has_a_plan(profile, capsys):
+    main(["plan", profile.name])
+    told = capsys.readouterr().out
+    assert told == plan(profile) + "\n" and f"profile {profile.name}:" in told
+
+
+def test_trained_parameters_are_counted_as_the_plug_has_them():
+    from pplug.shapes import count
+
+    config = PlugConfig(384, 512, 1.0, soft_tokens=4)
+    assert trained_parameters(LAPTOP) == sum(p.numel() for p in Plug(config).parameters())
+    own = trained_parameters(replace(PAPER, train_input_encoder=False))
+    assert trained_parameters(PAPER) == pytest.approx(own + count(PAPER.encoder)["total"], rel=0.01)
+
+
+def test_more_work_takes_longer_and_more_at_once_takes_more_memory():
+    few = plan_task("LaMP-4", LAPTOP, LAPTOP_CPU).hours
+    many = plan_task("LaMP-4", replace(LAPTOP, n_users=1000, steps=1200), LAPTOP_CPU).hours
+    assert many["encode"] == pytest.approx(2 * few["encode"]) and many["train"] == pytest.approx(2 * few["train"])
+    assert memory(replace(PAPER, micro_batch=32)) > memory(PAPER) > memory(GPU)
+    assert memory(replace(PAPER, checkpointing=False)) > 1.5 * memory(PAPER) > 2 * 11e9
+
+
+def test_an_llm_of_unknown_shape_has_no_plan():
+    with pytest.raises(ValueError, match="the shape of 'mine' is not known here"):
+        plan(replace(PAPER, llm="mine"))
