@@ -133,8 +133,8 @@ def plan(profile: Profile) -> str:
             f"profile {profile.name}: {profile.llm}, {profile.encoder}",
             f"- parameters: {llm['total']:,} in the LLM, frozen; {encoder['total']:,} in the history encoder, frozen; "
             f"**{trained:,} trained**",
-            f"- a batch of {profile.batch_size}, {profile.micro_batch} at once; "
-            f"learning rate {profile.learning_rate:g}; {profile.n_soft_tokens} soft tokens a user; {profile.beams} beams",
+            f"- a batch of {profile.batch_size}, {profile.micro_batch} at once; learning rate "
+            f"{profile.learning_rate:g}; {profile.n_soft_tokens} soft tokens a user; {profile.beams} beams",
             f"- to download: about {weights / 1e9:.1f} GB of weights, and LaMP's files",
             f"- device memory in training: about {memory(profile) / 1e9:.0f} GB",
             f"- {device.name}: about {sum(total.values()):.1f} hours for all six tasks, one seed "
