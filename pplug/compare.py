@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from pplug import cold_start, rivals
-from pplug.comparison import COLD_START, full_table
+from pplug.comparison import COLD_START, full_table, subset_table
 from pplug.config import Profile
 from pplug.evaluate import bootstrap_corpus
 from pplug.experiment import available_tasks, llm_fingerprint
@@ -30,9 +30,9 @@ GROUPS: dict[str, tuple[Callable, tuple[int, ...]]] = {  # what makes the rows, 
     "controls": (rivals.controls, SEEDS),  # the main claim's rows
     "plugs": (rivals.plugs, SEEDS[:1]),
     "retrieval": (rivals.retrieval, SEEDS[:1]),
-    "distilled": (rivals.distilled, SEEDS[:1]),
+    "distilled": (rivals.distilled, SEEDS),
     "summaries": (rivals.summaries, SEEDS[:1]),
-    "adapters": (rivals.adapters, SEEDS[:1]),
+    "adapters": (rivals.adapters, SEEDS),
     COLD_START: (cold_start.scores, SEEDS[:1]),
 }
 
@@ -120,8 +120,11 @@ def write_table(folder: Path) -> Path:
     """Write every column of every row, for the tasks that have their controls, beside the records."""
     records = load_records(folder.name, folder.parent)
     ready = {r["task"] for r in records if r["group"] == "controls" and r["seed"] == SEEDS[0]}
-    table = full_table([record for record in records if record["task"] in ready])
-    write_text(folder / "table.md", f"# The plug and its rivals: {folder.name}\n\n{table}")
+    records = [record for record in records if record["task"] in ready]
+    parts = [f"# The plug and its rivals: {folder.name}", full_table(records)]
+    if any(record["group"] == "adapters" for record in records):
+        parts += ["## Every row on the users with parameters of their own", subset_table(records) + "\n"]
+    write_text(folder / "table.md", "\n\n".join(parts))
     return folder / "table.md"
 
 

@@ -4,11 +4,12 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from pplug.evaluate import INSTRUCTION, NONE, PLUG, Interval, bootstrap_mean, gain
+from pplug.evaluate import INSTRUCTION, NONE, OTHER, PERSONA, PLUG, Interval, bootstrap_mean, gain
 from pplug.paper import RIVALS_TEST, TABLE_1_TEST
 from pplug.results import by_task, markdown
 from pplug.tasks import LOWER_IS_BETTER, TASKS
 
+CONTROLS = (NONE, INSTRUCTION, OTHER, "plug, trained on shuffled users")
 COLD_START = "cold_start"  # the group whose record has scores by number of items
 COST_COLUMNS = {  # head → field of `costs.Cost`, format
     "trained": ("trained", ",.0f"),
@@ -145,6 +146,32 @@ def duel_table(records: list[dict]) -> str:
     return markdown(["the plug's gain over", *(f"{task} {TASKS[task].metrics[0]}" for task in tasks)], lines)
 
 
+def verdict_table(records: list[dict]) -> str:
+    """Who wins each task: the best row, and which rivals the plug beats, equals within noise, or loses to.
+
+    Rivals are all rows but the controls of row 1 and the persona in words. Best is among the rows of all test users.
+    """
+    lines = []
+    for task, found in by_task(compared(records)).items():
+        rows = [row for row in row_names(found) if row not in (*CONTROLS, PERSONA)]
+        means = {row: score(found, row).mean for row in rows if of_row(found, row)[0]["users"] is None}
+        order = sorted(means, key=means.get, reverse=TASKS[task].metrics[0] not in LOWER_IS_BETTER)
+        duels = {row: sign(over(found, PLUG, row)) for row in rows if row != PLUG}
+        lost = [row for row, side in duels.items() if side == "▼"]
+        lines.append(
+            [
+                f"{task} {metric_label(task)}",
+                f"{order[0]}: {means[order[0]]:.3f}",
+                f"{means[PLUG]:.3f}",
+                f"{sum(side == '▲' for side in duels.values())} of {len(duels)}",
+                str(sum(side == "" for side in duels.values())),
+                ", ".join(lost) or "none",
+            ]
+        )
+    head = ["task", "best of all users' rows", "plug", "the plug beats", "not told apart", "the plug loses to"]
+    return markdown(head, lines)
+
+
 def error_removed(records: list[dict]) -> dict[str, dict[str, float]]:
     """The share of the error of instruction only that each row removes: its gain over what is left to perfection.
 
@@ -163,15 +190,13 @@ def error_removed(records: list[dict]) -> dict[str, dict[str, float]]:
 
 
 def subset_table(records: list[dict]) -> str:
-    """The users that have parameters of their own: every row on the same subset."""
-    tasks = by_task(compared(records))
+    """The users that have parameters of their own: every row on the same subset, for the tasks that have such rows."""
+    users = {record["task"]: record["users"] for record in records if record["group"] == "adapters"}
+    tasks = {task: found for task, found in by_task(compared(records)).items() if task in users}
     lines = []
     for row in row_names(records):
-        cells = []
-        for found in tasks.values():
-            users = next(record["users"] for record in found if record["group"] == "adapters")
-            cells.append(f"{score(found, row, users).mean:.3f}" if of_row(found, row) else "–")
-        lines.append([row, *cells])
+        found = {task: score(own, row, users[task]) for task, own in tasks.items() if of_row(own, row)}
+        lines.append([row, *(f"{found[task].mean:.3f}" if task in found else "–" for task in tasks)])
     return markdown(["", *(f"{task} {metric_label(task)}" for task in tasks)], lines)
 
 

@@ -4,7 +4,7 @@ import json
 import re
 from pathlib import Path
 
-from pplug.comparison import cost_table, score_table
+from pplug.comparison import cost_table, score_table, verdict_table
 from pplug.files import write_text
 from pplug.results import FOLDER, gain_table, load_records, main_table, markdown
 from pplug.standin import SHIPPED
@@ -85,6 +85,7 @@ TABLES = {
     "standin": standin_table,
     "speed": speed_table,
     "compare": lambda: score_table(compare_records()),
+    "verdicts": lambda: verdict_table(compare_records()),
     "costs": lambda: cost_table(compare_records()),
 }
 

@@ -17,6 +17,7 @@ from pplug.comparison import (
     score_table,
     sign,
     subset_table,
+    verdict_table,
 )
 from pplug.costs import Cost
 from pplug.evaluate import INSTRUCTION, NONE, PLUG, Interval
@@ -116,3 +117,10 @@ def test_the_full_table_has_intervals_p_and_costs():
         and "| 1 × 3 | 0 | 8 | 0 | 0.00 | 0 | 1.00 |" in lora
     )
     assert "| lora | 0 | 8 | 0 | 0.00 | 0 | 1.00 |" in cost_table(RECORDS)
+
+
+def test_a_verdict_counts_wins_draws_and_losses_and_leaves_the_controls_out():
+    rows = {"worse": np.zeros(9), "equal": np.tile([1.0, 0.2, 0.6], 3), "better": np.ones(9)}
+    found = [record("controls", instruction=np.zeros(9), plug=np.tile([0.2, 1.0, 0.6], 3), none=np.ones(9), **rows)]
+    line = verdict_table(found).splitlines()[2]
+    assert line == "| LaMP-4 rouge1 ↑ | better: 1.000 | 0.600 | 1 of 3 | 1 | better |"
