@@ -33,6 +33,7 @@ def main(arguments: list[str] | None = None) -> None:
 
     one = commands.add_parser("encode", help="fill the vector store with a folder's history texts")
     one.add_argument("task"), one.add_argument("folder", type=Path), one.add_argument("--encoder", default="minilm")
+    one.add_argument("--shard", default="1/1", help="i/n: the i-th of n parts, to share the work between workers")
 
     one = commands.add_parser("standin", help="train the offline stand-in for a real LLM")
     one.add_argument("folder", type=Path, help="where the weights go")
@@ -106,7 +107,11 @@ def _encode(chosen) -> None:
     from pplug.data import load
     from pplug.encoders import encode, load_encoder
 
-    vectors = encode(load_encoder(chosen.encoder), load(chosen.folder, chosen.task).history_texts())
+    part, parts = (int(number) for number in chosen.shard.split("/"))
+    if not 1 <= part <= parts:
+        sys.exit(f"--shard {chosen.shard}: expected i/n with i from 1 to n")
+    texts = load(chosen.folder, chosen.task).history_texts()[part - 1 :: parts]
+    vectors = encode(load_encoder(chosen.encoder), texts)
     print(f"{vectors.shape[0]} history items, {vectors.shape[1]} numbers each")
 
 

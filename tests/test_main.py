@@ -29,6 +29,17 @@ def test_a_table_becomes_lamp_files(tmp_path, capsys):
     assert (tmp_path / "own" / "LaMP_4" / "test_questions.json").exists()
 
 
+def test_workers_share_the_encoding(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("PPLUG_CACHE", str(tmp_path / "cache"))
+    main(["simulate", "LaMP-7", str(tmp_path / "LaMP_7"), "--users", "3"])
+    for shard in ("1/2", "2/2", "1/1"):
+        main(["encode", "LaMP-7", str(tmp_path / "LaMP_7"), "--shard", shard])
+    first, second, whole = (int(line.split()[0]) for line in capsys.readouterr().out.splitlines()[-3:])
+    assert abs(first - second) <= 1 and first + second == whole
+    with pytest.raises(SystemExit, match="expected i/n"):
+        main(["encode", "LaMP-7", str(tmp_path / "LaMP_7"), "--shard", "3/2"])
+
+
 @pytest.mark.parametrize("command", ["from-table", "from-git"])
 def test_a_source_that_is_not_there_ends_with_a_message(tmp_path, command):
     with pytest.raises(SystemExit, match="nothing"):
