@@ -145,3 +145,36 @@ def test_scale_encodes_each_text_once_and_adds_up(tmp_path, encoder, monkeypatch
 def test_an_unknown_benchmark_is_refused():
     with pytest.raises(SystemExit, match="no benchmark is called 'speed'"):
         run.main(["speed"])
+
+
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [
+        ("google/flan-t5-xl", {"d_model": 32, "d_ff": 32, "d_kv": 8, "num_layers": 1, "num_heads": 2}),
+        (
+            "meta-llama/Llama-3.1-8B-Instruct",
+            {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2,
+             "num_key_value_heads": 1},
+        ),
+    ],
+)  # fmt: skip
+def test_the_gpu_benchmark_measures_small_models_of_the_same_kinds(tmp_path, monkeypatch, name, changes):
+    from benchmarks import gpu
+
+    for constant, value in {"STEPS": 1, "WARM": 1, "NEW_TOKENS": 2, "ANSWERED": 2}.items():
+        monkeypatch.setattr(gpu, constant, value)
+    small = {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
+    encoder = gpu.shaped_encoder(tmp_path / "bge-base-en", **small)
+    assert encoder.query_prompt and encoder.width == 32
+    row = gpu.encoding(encoder, 1e12, texts=300)
+    assert row["texts/s"] > 0 and row["tokens a text"] > 30
+    row = gpu.llm_row(name, gpu.shaped_llm(name, "cpu", vocab_size=1000, **changes), encoder, 2, 1e12, batch=4)
+    assert row["examples/s"] > 0 and row["tokens/s with plug"] > 0 and row["tokens/s without"] > 0
+
+
+def test_without_a_gpu_its_benchmark_says_so(monkeypatch):
+    from benchmarks import gpu
+
+    monkeypatch.setattr(gpu.torch.cuda, "is_available", lambda: False)
+    with pytest.raises(SystemExit, match="no GPU here"):
+        gpu.main()
