@@ -62,11 +62,11 @@ def shaped_encoder(folder: Path, **changes) -> Encoder:
     """Save an encoder of `ENCODER`'s shape with MiniLM's tokenizer (the same vocabulary), and load it as any other."""
     from transformers import AutoTokenizer
 
-    from pplug.encoders import _minilm_folder
+    from pplug.encoders import minilm_folder
 
     torch.manual_seed(0)
     make_model(ENCODER, **changes).save_pretrained(folder)
-    AutoTokenizer.from_pretrained(_minilm_folder()).save_pretrained(folder)
+    AutoTokenizer.from_pretrained(minilm_folder()).save_pretrained(folder)
     return load_encoder(str(folder), max_length=512)
 
 

@@ -40,6 +40,7 @@ def main(arguments: list[str] | None = None) -> None:
     one.add_argument("--data", type=Path, help="folder of LaMP_4/, ... to learn from; simulated users if not given")
     one.add_argument("--steps", type=int), one.add_argument("--vocabulary", type=int)
     one.add_argument("--users", type=int, default=1500, help="simulated users of each task")
+    one.add_argument("--encoder", default="", choices=("minilm",), help="a pretrained encoder, for real language")
 
     one = commands.add_parser("train", help="train a plug on the profile's data and save it")
     one.add_argument("task"), one.add_argument("folder", type=Path), one.add_argument("--seed", type=int, default=0)
@@ -125,7 +126,7 @@ def _standin(chosen) -> None:
     from pplug.standin_check import HELD_OUT_PREFIX, HELD_OUT_SEED, check
     from pplug.tasks import TASKS
 
-    given = {"steps": chosen.steps, "vocabulary": chosen.vocabulary}
+    given = {"steps": chosen.steps, "vocabulary": chosen.vocabulary, "encoder": chosen.encoder}
     recipe = replace(Recipe(), **{name: value for name, value in given.items() if value})
     if chosen.data:
         sets = {t: load(f, t) for t in TASKS if (f := chosen.data / t.replace("-", "_")).is_dir()}

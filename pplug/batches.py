@@ -15,6 +15,7 @@ from pplug.encoders import encode
 from pplug.model import PersonalizedLM
 from pplug.tasks import query_text
 
+ROOM = 16  # tokens left for the soft prompt where a model has a limit
 SAID = "WHAT-THE-USER-SAYS"  # stands for it when a chat template is taken apart
 MAX_INPUT, MAX_TARGET = 256, 128  # tokens; the paper's limits on the LLM's input and output
 
@@ -73,6 +74,7 @@ def prompt_ids(tokenizer, text: str, is_encoder_decoder: bool, most: int = MAX_I
         Tokens in front of the soft prompt and tokens behind it. In a chat, the soft prompt stands at the beginning of
         what the user says: the template's beginning is in front of it, its end comes behind the text.
     """
+    most = min(most, tokenizer.model_max_length - ROOM)
     frame = None if is_encoder_decoder else chat_frame(tokenizer)
     if frame is None:
         return [], tokenizer(text, truncation=True, max_length=most)["input_ids"]

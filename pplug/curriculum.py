@@ -27,9 +27,10 @@ class Recipe:
     """How a stand-in is made.
 
     `stages` is the curriculum: (share of the steps, most items in a prompt, share of texts to repeat, most items in
-    front of a text to repeat).
+    front of a text to repeat). `encoder` is `minilm` for a pretrained encoder; empty for a T5 from scratch.
     """
 
+    encoder: str = ""
     width: int = 256
     feed_forward: int = 512
     encoder_layers: int = 4

