@@ -154,7 +154,7 @@ def _look_left_and_right(bias) -> None:
 
 
 def _parameter_groups(model, learning_rate: float) -> list[dict]:
-    """Give T5's position biases a learning rate of their own, `BIAS_RATE` times the others'; MiniLM's weights one too."""
+    """Give T5's position biases, or MiniLM's weights, a learning rate of their own."""
     if model.config.model_type == "encoder-decoder":
         return [
             {"params": list(model.encoder.parameters()), "lr": PRETRAINED_RATE * learning_rate},

@@ -1,8 +1,8 @@
 """A stand-in that reads real language: the pretrained MiniLM as encoder, a small decoder that writes from it.
 
 A T5 from scratch knows only the words it was trained on. MiniLM has read a billion sentences; what it reads it can turn
-into a label or a short text after minutes of training. What it cannot do: it writes in lower case, and no better than two
-layers write that were trained on one population's texts.
+into a label or a short text after minutes of training. What it cannot do: it writes in lower case, and no better than
+two layers write that were trained on one population's texts.
 """
 
 from pplug.curriculum import Recipe

@@ -1,0 +1,44 @@
+"""The stand-in with a pretrained encoder."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from pplug.batches import collate, prepare_example
+from pplug.curriculum import Recipe, simulated_writers
+from pplug.encoders import load_encoder
+from pplug.model import build, load_llm
+from pplug.standin import save_standin, train_standin
+from pplug.tasks import MOVIE_TAGS
+
+RECIPE = replace(Recipe(), encoder="minilm", steps=2, tokens_per_batch=300, decoder_layers=1)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("pplug.standin.SAMPLE", 100)
+        patch.setattr("pplug.standin.DRAWN", 50)
+        model, tokenizer = train_standin(simulated_writers("LaMP-4", 3, 0, "p"), RECIPE, log=lambda line: None)
+    return save_standin(tmp_path_factory.mktemp("minilm"), model, tokenizer, RECIPE, {})
+
+
+def test_it_loads_as_any_llm_and_a_plug_fits_in_front(folder):
+    llm, tokenizer = load_llm(str(folder))
+    assert llm.config.is_encoder_decoder and not any(p.requires_grad for p in llm.parameters())
+    encoder = load_encoder()
+    model = build(llm, tokenizer, encoder, None, {"task": "LaMP-4", "llm": str(folder)})
+    vectors = torch.nn.functional.normalize(torch.randn(4, 384), dim=-1).numpy()
+    example = prepare_example(tokenizer, "a long text " * 400, "five", vectors[:3], vectors[3], "a text", True)
+    loss = model.train()(**collate(model, [example]))["loss"]
+    loss.backward()
+    assert torch.isfinite(loss) and all(p.grad is not None for p in model.plug.parameters())
+    texts = model.eval().generate_batch(collate(model, [example], for_generation=True), max_new_tokens=3, num_beams=2)
+    assert len(texts) == 1
+
+
+def test_labels_survive_writing_and_reading(folder):
+    tokenizer = load_llm(str(folder))[1]
+    for label in ("[1]", "[2]", "5", *MOVIE_TAGS):
+        assert tokenizer.decode(tokenizer(label)["input_ids"], skip_special_tokens=True).strip() == label
