@@ -32,7 +32,7 @@ GROUPS: dict[str, tuple[Callable, tuple[int, ...]]] = {  # what makes the rows, 
     "retrieval": (rivals.retrieval, SEEDS[:1]),
     "distilled": (rivals.distilled, SEEDS),
     "summaries": (rivals.summaries, SEEDS[:1]),
-    "adapters": (rivals.adapters, SEEDS),
+    "adapters": (rivals.adapters, SEEDS[:2]),
     COLD_START: (cold_start.scores, SEEDS[:1]),
 }
 
