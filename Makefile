@@ -39,6 +39,7 @@ write: $(DONE) ## run the default profile and write its outputs into notebooks/,
 
 results: $(DONE) ## make the recorded runs in results/ again
 	$(BIN)/python -m pplug grid
+	$(BIN)/python -m pplug compare
 
 $(DONE): pyproject.toml constraints.txt
 	@command -v $(PYTHON) >/dev/null || { echo "No '$(PYTHON)' here. Name a Python >= 3.11: make PYTHON=..." >&2; exit 1; }

@@ -30,7 +30,7 @@ GROUPS: dict[str, tuple[Callable, tuple[int, ...]]] = {  # what makes the rows, 
     "controls": (rivals.controls, SEEDS),  # the main claim's rows
     "plugs": (rivals.plugs, SEEDS[:1]),
     "retrieval": (rivals.retrieval, SEEDS[:1]),
-    "distilled": (rivals.distilled, SEEDS),
+    "distilled": (rivals.distilled, SEEDS[:2]),
     "summaries": (rivals.summaries, SEEDS[:1]),
     "adapters": (rivals.adapters, SEEDS),
     COLD_START: (cold_start.scores, SEEDS[:1]),

@@ -147,10 +147,15 @@ def duel_table(records: list[dict]) -> str:
 
 
 def verdict_table(records: list[dict]) -> str:
-    """Who wins each task: the best row, and which rivals the plug beats, equals within noise, or loses to.
+    """Who wins each task at what cost, and which rivals the plug beats, equals within noise, or loses to.
 
     Rivals are all rows but the controls of row 1 and the persona in words. Best is among the rows of all test users.
+    Behind a score stand the bytes kept for a user and the latency over that without personalisation.
     """
+
+    def told(found: list[dict], row: str, mean: float) -> str:
+        return f"{mean:.3f} ({cost(found, row, 'stored_bytes') / 1000:.1f} kB, × {cost(found, row, 'latency'):.2f})"
+
     lines = []
     for task, found in by_task(compared(records)).items():
         rows = [row for row in row_names(found) if row not in (*CONTROLS, PERSONA)]
@@ -161,8 +166,8 @@ def verdict_table(records: list[dict]) -> str:
         lines.append(
             [
                 f"{task} {metric_label(task)}",
-                f"{order[0]}: {means[order[0]]:.3f}",
-                f"{means[PLUG]:.3f}",
+                f"{order[0]}: {told(found, order[0], means[order[0]])}",
+                told(found, PLUG, means[PLUG]),
                 f"{sum(side == '▲' for side in duels.values())} of {len(duels)}",
                 str(sum(side == "" for side in duels.values())),
                 ", ".join(lost) or "none",

@@ -1,5 +1,6 @@
 """Predictions → scores with intervals, paired tests, and the controls every evaluation prints beside the plug."""
 
+import functools
 import random
 from dataclasses import dataclass, replace
 
@@ -160,14 +161,21 @@ def bootstrap_mean(values: np.ndarray, resamples: int = 2000, seed: int = 0) -> 
         seed: Of the resampling.
     """
     values = np.atleast_2d(np.asarray(values, dtype=float))
-    rng = np.random.default_rng(seed)
-    n_seeds, n_users = values.shape
-    means = np.empty(resamples)
-    for r in range(resamples):
-        rows = rng.integers(n_seeds, size=n_seeds)
-        means[r] = values[rows][:, rng.integers(n_users, size=n_users)].mean()
+    seeds, users = _draws(*values.shape, resamples, seed)
+    means = ((users @ values.T) * seeds).sum(axis=1)
     low, high = np.quantile(means, [0.025, 0.975])
     return Interval(float(values.mean()), float(low), float(high))
+
+
+@functools.lru_cache(maxsize=32)
+def _draws(n_seeds: int, n_users: int, resamples: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """How often each resample draws each seed and each user, as shares: `[resamples, seeds]`, `[resamples, users]`."""
+    rng = np.random.default_rng(seed)
+    seeds, users = np.empty((resamples, n_seeds)), np.empty((resamples, n_users))
+    for r in range(resamples):
+        seeds[r] = np.bincount(rng.integers(n_seeds, size=n_seeds), minlength=n_seeds) / n_seeds
+        users[r] = np.bincount(rng.integers(n_users, size=n_users), minlength=n_users) / n_users
+    return seeds, users
 
 
 def bootstrap_corpus(task: Task, predictions: list[str], golds: list[str], resamples: int = 1000, seed: int = 0):
@@ -210,9 +218,14 @@ def paired_test(better: np.ndarray, baseline: np.ndarray, resamples: int = 2000,
     difference = np.atleast_2d(better - baseline)
     interval = bootstrap_mean(difference, resamples, seed)
     by_user = difference.mean(axis=0)
-    signs = np.random.default_rng(seed).choice([-1.0, 1.0], size=(resamples, len(by_user)))
-    extreme = np.abs((signs * by_user).mean(axis=1)) >= abs(by_user.mean()) - 1e-12
+    extreme = np.abs(_signs(len(by_user), resamples, seed) @ by_user) / len(by_user) >= abs(by_user.mean()) - 1e-12
     return replace(interval, p=float((extreme.sum() + 1) / (resamples + 1)))
+
+
+@functools.lru_cache(maxsize=32)
+def _signs(n_users: int, resamples: int, seed: int) -> np.ndarray:
+    """Which differences each permutation flips, `[resamples, users]` of -1 and 1."""
+    return np.random.default_rng(seed).choice([-1.0, 1.0], size=(resamples, n_users))
 
 
 def gain(metric: str, better: np.ndarray, baseline: np.ndarray, **options) -> Interval:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tiny
 
-from pplug import cold_start, compare, costs, rivals
+from pplug import cold_start, compare, costs, distil, per_user, rivals
 from pplug.comparison import COLD_START, cost_table, duel_table, over, row_names, score_table, subset_table
 from pplug.config import get_profile
 from pplug.evaluate import INSTRUCTION, NONE, PERSONA, PLUG
@@ -34,6 +34,8 @@ def records(profile, results_folder):
         patch.setattr(rivals, "ADAPTED_USERS", 3)
         patch.setattr(rivals.Setting, "options", {"max_new_tokens": 4, "num_beams": 1})
         patch.setattr(costs, "TIMED_USERS", 1)
+        patch.setattr(distil, "STEPS", 2)
+        patch.setattr(per_user, "EPOCHS", 1)
         patch.setattr(cold_start, "USERS", 4)
         patch.setattr(cold_start, "LENGTHS", (0, 1, 8))
         for group in compare.GROUPS:

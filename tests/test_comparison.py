@@ -123,4 +123,5 @@ def test_a_verdict_counts_wins_draws_and_losses_and_leaves_the_controls_out():
     rows = {"worse": np.zeros(9), "equal": np.tile([1.0, 0.2, 0.6], 3), "better": np.ones(9)}
     found = [record("controls", instruction=np.zeros(9), plug=np.tile([0.2, 1.0, 0.6], 3), none=np.ones(9), **rows)]
     line = verdict_table(found).splitlines()[2]
-    assert line == "| LaMP-4 rouge1 ↑ | better: 1.000 | 0.600 | 1 of 3 | 1 | better |"
+    cost = "(0.0 kB, × 1.00)"
+    assert line == f"| LaMP-4 rouge1 ↑ | better: 1.000 {cost} | 0.600 {cost} | 1 of 3 | 1 | better |"

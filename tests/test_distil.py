@@ -27,6 +27,7 @@ def test_a_planted_preference_is_found_on_new_questions(monkeypatch):
         return places, np.array(likes, dtype=np.float32)
 
     monkeypatch.setattr(distil, "_feedback", feedback)
+    monkeypatch.setattr(distil, "LEARNING_RATE", 1e-3)
     monkeypatch.setattr(distil, "STEPS", 2500)  # weights have to go from 1 to -1, a learning rate at a time
     retriever = train_retriever(None, None, *questions(300, 0), seed=0)
     _, new = questions(60, 5000)
