@@ -44,6 +44,7 @@ def main(arguments: list[str] | None = None) -> None:
 
     one = commands.add_parser("train", help="train a plug on the profile's data and save it")
     one.add_argument("task"), one.add_argument("folder", type=Path), one.add_argument("--seed", type=int, default=0)
+    one.add_argument("--shard-llm", action="store_true", help="spread the LLM over `accelerate launch`'s processes")
 
     one = commands.add_parser("predict", help="a saved plug's answers to a split, as LaMP's evaluation file")
     one.add_argument("plug", type=Path, help="a folder that `train` wrote")
@@ -154,10 +155,12 @@ SIMULATED_SEED = 101  # of the stand-in's training users; the experiments' users
 
 
 def _train(chosen) -> None:
+    from dataclasses import replace
+
     from pplug.config import get_profile
     from pplug.experiment import fit
 
-    fitted = fit(chosen.task, get_profile(), chosen.seed)
+    fitted = fit(chosen.task, replace(get_profile(), sharded=chosen.shard_llm), chosen.seed)
     print(fitted.model.save_pretrained(chosen.folder), f"({fitted.seconds:.0f} s of training)")
 
 

@@ -28,6 +28,7 @@ class Profile:
         n_soft_tokens: P, the number of soft tokens the user embedding becomes; the paper has 1.
         items_as_questions: Whether history items are training questions too, each with the items before it as history;
             the paper trains on the train questions alone.
+        sharded: Whether the LLM's layers are spread over the processes of `accelerate launch`.
         checkpointing: Whether the LLM's layers are computed again in the backward pass instead of kept in memory.
         train_input_encoder: Whether the encoder of the input is trained with the plug, as in the paper, or frozen.
         encoder: The encoder of history and input: `minilm`, which is installed, or a name on the hub.
@@ -55,6 +56,7 @@ class Profile:
     beams: int
     bootstrap: int
     data: str | None = None
+    sharded: bool = False
 
 
 DEFAULT = Profile(  # a laptop without network: the simulated users and the stand-in LLM

@@ -6,6 +6,7 @@ encoder's input and `y` the decoder's; for a decoder-only LLM all of it is one s
 
 import copy
 import json
+import os
 from dataclasses import asdict
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 from pplug.embedder import Plug, PlugConfig
 from pplug.encoders import Encoder, encode, load_encoder
 from pplug.files import replacing, write_text
+from pplug.hardware import own_device, shard
 from pplug.progress import no_loading_bars
 from pplug.standin import SHIPPED
 from pplug.tasks import get_task, history_text, query_text
@@ -22,29 +24,38 @@ from pplug.tasks import get_task, history_text, query_text
 WEIGHTS, CONFIG = "plug.safetensors", "plug.json"
 
 
-def load_llm(name: str):
+def load_llm(name: str, sharded: bool = False):
     """Load a frozen LLM and its tokenizer.
 
     Args:
         name: `"standin"` for the small T5 that ships with the project; else any Hugging Face name or folder,
             encoder-decoder or decoder-only.
+        sharded: Whether to spread it over the processes of `accelerate launch` (`hardware.shard`).
 
     Returns:
-        `(llm, tokenizer)`: the LLM in evaluation mode with every parameter frozen, in bfloat16 on a GPU.
+        `(llm, tokenizer)`: the LLM in evaluation mode with every parameter frozen, in bfloat16 on a GPU. One process
+        with several GPUs spreads its layers over them.
     """
     path = str(SHIPPED) if name == "standin" else name
-    on_gpu = torch.cuda.is_available()
+    device = own_device()
+    on_gpu = device != "cpu"
     with no_loading_bars():
         from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer
 
         kind = AutoModelForSeq2SeqLM if AutoConfig.from_pretrained(path).is_encoder_decoder else AutoModelForCausalLM
         # On a processor the fused attention's backward pass is the slower one: half of a bfloat16 training step.
         options = {} if on_gpu else {"attn_implementation": "eager"}
+        is_spread = torch.cuda.device_count() > 1 and "LOCAL_RANK" not in os.environ
+        if is_spread:
+            options["device_map"] = "auto"
         llm = kind.from_pretrained(path, dtype=torch.bfloat16 if on_gpu else torch.float32, **options)
         tokenizer = AutoTokenizer.from_pretrained(path)
     if tokenizer.pad_token is None:  # Llama's has none
         tokenizer.pad_token = tokenizer.eos_token
-    return llm.to("cuda" if on_gpu else "cpu").eval().requires_grad_(False), tokenizer
+    llm = llm.eval().requires_grad_(False)
+    if sharded:
+        shard(llm)
+    return (llm if is_spread or sharded else llm.to(device)), tokenizer
 
 
 def embedding_norm(llm) -> float:
@@ -78,6 +89,8 @@ class PersonalizedLM(nn.Module):
         self.llm, self.tokenizer, self.plug, self.encoder = llm, tokenizer, plug, encoder
         self.facts = facts or {}
         self.checkpointing = False  # compute the LLM's layers again in the backward pass instead of keeping them
+        if hasattr(llm, "hf_device_map"):  # it lies on several GPUs: transformers' Trainer is to leave it there
+            self.hf_device_map = llm.hf_device_map
         if plug is not None:
             plug.to(llm.device)
 

@@ -99,6 +99,8 @@ def train(
             callbacks=[EarlyStoppingCallback(patience)] if patience and dev else [],
             optimizers=(_two_rates(model, learning_rate), None),
         )
+        names = [name for name, _ in (*model.named_parameters(), *model.named_buffers()) if name.startswith("llm.")]
+        model._ddp_params_and_buffers_to_ignore = names  # frozen alike in every process: nothing of it to send around
         for noisy in (PrinterCallback, ProgressCallback):  # the curve is returned and plotted, not printed
             trainer.remove_callback(noisy)
         trainer.train(resume_from_checkpoint=resume)

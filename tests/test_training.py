@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import distributed
 import numpy as np
 import pytest
 import tiny
@@ -123,7 +124,9 @@ def test_a_trained_input_encoder_learns_but_no_faster_than_a_pretrained_one_can_
     assert tiny.weight_hash(encoder.module) == frozen  # the history encoder is another copy
 
 
-def test_small_parts_of_a_batch_train_as_the_whole(llm):
+def test_small_parts_of_a_batch_train_as_the_whole(llm, monkeypatch):
+    monkeypatch.setattr("pplug.training.has_bfloat16", lambda device: False)  # AdamW makes its rounding whole steps
+
     def trained(micro_batch):
         torch.manual_seed(0)
         model = build(*llm, tiny.MadeUpEncoder())
@@ -134,7 +137,7 @@ def test_small_parts_of_a_batch_train_as_the_whole(llm):
         return [row["loss"] for row in curve], model.plug.state_dict()
 
     whole, parts = trained(None), trained(2)
-    assert np.allclose(whole[0], parts[0], rtol=1e-3)
+    assert np.allclose(whole[0], parts[0], rtol=1e-4)
     assert all(torch.allclose(a, parts[1][name], atol=1e-3) for name, a in whole[1].items())
 
 
@@ -143,32 +146,19 @@ def test_a_batch_that_cannot_be_divided_is_told(model):
         train(model, tiny.examples(model), [], 1, batch_size=8, micro_batch=3)
 
 
-DISTRIBUTED = """
-import json, sys
-import torch, tiny
-from pplug.model import build, load_llm
-from pplug.training import train
-
-torch.manual_seed(0)
-model = build(*load_llm(sys.argv[1]), tiny.MadeUpEncoder())
-examples = tiny.examples(model, 16)
-for i, example in enumerate(examples):
-    example.target_ids.extend([5] * (i % 4))
-curve = train(model, examples, [], 5, batch_size=8, micro_batch=int(sys.argv[2]))
-with open(sys.argv[3], "w") as file:
-    json.dump([row["loss"] for row in curve], file)
-"""
-
-
-def test_two_processes_get_the_loss_of_one(tmp_path):
-    folder = tiny.save_llm("t5", tmp_path / "llm")
-    (tmp_path / "script.py").write_text(DISTRIBUTED)
+def test_two_processes_get_the_loss_of_one_and_can_share_the_llm(tmp_path):
+    folders = [str(tiny.save_llm(kind, tmp_path / kind)) for kind in ("t5", "llama")]
     paths = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
     known = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-    losses = []
-    for launch in ([], ["-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2", "--num_machines", "1"]):
-        out = tmp_path / f"{len(launch)}.json"
-        command = [sys.executable, *launch, str(tmp_path / "script.py"), str(folder), "4", str(out)]
-        subprocess.run(command, check=True, env=known, capture_output=True, timeout=120)
-        losses.append(json.loads(out.read_text()))
-    assert np.allclose(*losses, rtol=1e-3) and len(losses[0]) == 5
+    command = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"]
+    command += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no", distributed.__file__]
+    out = tmp_path / "out.json"
+    done = subprocess.run([*command, str(out), *folders], check=False, env=known, capture_output=True, text=True)
+    assert not done.returncode, done.stderr
+    told = json.loads(out.read_text())
+    for folder in folders:
+        one, (both, sharded) = distributed.losses(folder, 4), told[folder]
+        assert (one["processes"], both["processes"], sharded["processes"]) == (1, 2, 2)
+        assert len(one["losses"]) == 5 and np.allclose(one["losses"], both["losses"], rtol=1e-3)
+        assert np.allclose(one["losses"], sharded["losses"], rtol=1e-3)
+        assert sharded["held"] < both["held"] == one["held"]

@@ -1,0 +1,31 @@
+"""A short training whose losses several processes must agree on; run by itself under `accelerate launch`."""
+
+import json
+import sys
+from pathlib import Path
+
+import tiny
+import torch
+
+from pplug.model import build, load_llm
+from pplug.training import train
+
+
+def losses(folder: str, micro_batch: int, sharded: bool = False) -> dict:
+    """Train for five steps; tells each step's loss, the processes, and how many of the LLM's numbers are held here."""
+    torch.manual_seed(0)
+    model = build(*load_llm(folder, sharded), tiny.MadeUpEncoder())
+    model.checkpointing = sharded
+    held = sum((p.to_local() if hasattr(p, "to_local") else p).numel() for p in model.llm.parameters())
+    examples = tiny.examples(model, 16)
+    for i, example in enumerate(examples):  # targets of different lengths: a mean of means would be another loss
+        example.target_ids.extend([5] * (i % 4))
+    curve = train(model, examples, [], 5, batch_size=8, micro_batch=micro_batch)
+    processes = torch.distributed.get_world_size() if torch.distributed.is_initialized() else 1
+    return {"losses": [row["loss"] for row in curve], "processes": processes, "held": held}
+
+
+if __name__ == "__main__":
+    out, *folders = sys.argv[1:]
+    told = {folder: [losses(folder, 2, sharded) for sharded in (False, True)] for folder in folders}
+    Path(out).write_text(json.dumps(told))
