@@ -55,6 +55,7 @@ def run_group(group: str, task: str, profile: Profile, seed: int) -> dict:
         "seed": seed,
         "data_hash": s.data.hash,
         "encoder": profile.encoder,
+        "settings": asdict(profile),
         "llm": llm_fingerprint(profile.llm),
         "steps": profile.steps,
         "bm25_tokens": f"lower case, {BM25_WORD.pattern}",

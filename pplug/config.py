@@ -28,7 +28,6 @@ class Profile:
         n_soft_tokens: P, the number of soft tokens the user embedding becomes; the paper has 1.
         items_as_questions: Whether history items are training questions too, each with the items before it as history;
             the paper trains on the train questions alone.
-        sharded: Whether the LLM's layers are spread over the processes of `accelerate launch`.
         checkpointing: Whether the LLM's layers are computed again in the backward pass instead of kept in memory.
         train_input_encoder: Whether the encoder of the input is trained with the plug, as in the paper, or frozen.
         encoder: The encoder of history and input: `minilm`, which is installed, or a name on the hub.
@@ -36,6 +35,7 @@ class Profile:
         beams: Beams of the LLM's generation; the paper has 4, 1 is greedy.
         bootstrap: Resamples of the test users behind each interval.
         data: Folder of your own LaMP-format folders (`LaMP_4/`, ...); None for simulated users.
+        sharded: Whether the LLM's layers are spread over the processes of `accelerate launch`.
     """
 
     name: str
@@ -141,3 +141,24 @@ def get_profile(name: str | None = None) -> Profile:
         raise ValueError(f"no profile is called {name!r}; {VARIABLE} may be one of: {', '.join(PROFILES)}")
     own = {field: os.environ[variable] for variable, field in OWN.items() if os.environ.get(variable)}
     return replace(PROFILES[name], **own, name="-".join([name, *(Path(value).name for value in own.values())]))
+
+
+def card(profile: Profile) -> str:
+    """Every choice of a profile in a few lines: the run card at the top of a notebook."""
+    learnt = "trained" if profile.train_input_encoder else "frozen under a trained linear map"
+    length = f"{profile.steps} steps" if profile.steps else f"{profile.epochs} epochs (LaMP-3: 1)"
+    questions = "train questions and history items" if profile.items_as_questions else "train questions"
+    parts = f", {profile.micro_batch} at once" if profile.micro_batch < profile.batch_size else ""
+    parts += ", layers computed again" if profile.checkpointing else ""
+    parts += ", LLM spread over processes" if profile.sharded else ""
+    decoding = f"{profile.beams} beams" if profile.beams > 1 else "greedy"
+    users = f"{profile.n_users or 'all'} {f'users in {profile.data}' if profile.data else 'simulated users'}"
+    tested = f"at most {profile.n_test} tested" if profile.n_test else "all tested"
+    return "\n".join(
+        [
+            f"LLM {profile.llm}, frozen · encoder {profile.encoder}, frozen · input encoder {learnt}",
+            f"training: {length} of {profile.batch_size} {questions}{parts} · learning rate {profile.learning_rate:g}",
+            f"{profile.n_soft_tokens} soft token{'s' * (profile.n_soft_tokens > 1)} a user · {decoding} · {users}, "
+            f"{tested} · {profile.bootstrap:,} resamples",
+        ]
+    )

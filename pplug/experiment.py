@@ -7,7 +7,7 @@ import functools
 import hashlib
 import json
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -144,7 +144,7 @@ def fit(task: str, profile: Profile, seed: int = 0, variant: str = "", **choices
         return Fitted(model.eval(), known["curve"], known["seconds"])
     examples = training_examples(data) if profile.items_as_questions else data.splits["train"].to_list()
     dev = data.splits["dev"].to_list()[: profile.n_test] if "dev" in data.splits else []
-    steps = profile.steps or epochs(data.task, profile) * len(examples) // profile.batch_size
+    steps = profile.steps or max(1, epochs(data.task, profile) * len(examples) // profile.batch_size)
     change = VARIANTS[variant] if variant else lambda *given: given[3]
     prepared, dev_prepared = (change(model, data, some, prepare(model, data, some), seed) for some in (examples, dev))
     start = time.perf_counter()
@@ -181,6 +181,7 @@ def evaluate_rows(task: str, profile: Profile, seed: int = 0, with_controls: boo
     return {
         "task": data.task.name,
         "profile": profile.name,
+        "settings": asdict(profile),
         "simulated": data.factors is not None,
         "choices": choices,
         "seed": seed,

@@ -17,7 +17,7 @@ from pplug.embedder import Plug, PlugConfig
 from pplug.encoders import Encoder, encode, load_encoder
 from pplug.files import replacing, write_text
 from pplug.hardware import own_device, shard
-from pplug.progress import no_loading_bars
+from pplug.progress import no_loading_bars, no_old_advice
 from pplug.standin import SHIPPED
 from pplug.tasks import get_task, history_text, query_text
 
@@ -52,6 +52,8 @@ def load_llm(name: str, sharded: bool = False):
         tokenizer = AutoTokenizer.from_pretrained(path)
     if tokenizer.pad_token is None:  # Llama's has none
         tokenizer.pad_token = tokenizer.eos_token
+    if llm.config.model_type == "encoder-decoder":
+        no_old_advice()
     llm = llm.eval().requires_grad_(False)
     if sharded:
         shard(llm)

@@ -46,6 +46,11 @@ def track(iterable: Iterable[T], total: int | None = None, label: str = "") -> I
         clear()
 
 
+def no_old_advice() -> None:
+    """Silence what transformers' EncoderDecoderModel says at every loss: how losses were computed before 2021."""
+    warnings.filterwarnings("ignore", "Version v4.12.0 introduces", FutureWarning)
+
+
 @contextmanager
 def no_loading_bars() -> Iterator[None]:
     """Silence the bars transformers draws while it loads weights: they would stay in a notebook.

@@ -7,7 +7,7 @@ two layers write that were trained on one population's texts.
 
 from pplug.curriculum import Recipe
 from pplug.encoders import minilm_folder
-from pplug.progress import no_loading_bars
+from pplug.progress import no_loading_bars, no_old_advice
 from pplug.tasks import TASKS, fixed_parts
 
 
@@ -20,11 +20,12 @@ def new_minilm(recipe: Recipe):
     Returns:
         `(model, tokenizer)`; LaMP's fixed parts and labels are single tokens, with random embeddings yet.
     """
+    no_old_advice()
     with no_loading_bars():
         from transformers import AutoModel, AutoTokenizer, BertConfig, BertLMHeadModel, EncoderDecoderModel
 
         tokenizer = AutoTokenizer.from_pretrained(minilm_folder())
-        encoder = AutoModel.from_pretrained(minilm_folder(), add_pooling_layer=False)
+        encoder = AutoModel.from_pretrained(minilm_folder())
     labels = {label for task in TASKS.values() for label in task.labels if not label.isalnum()}
     tokenizer.add_tokens([*fixed_parts(), *sorted(labels)])
     encoder.resize_token_embeddings(len(tokenizer), mean_resizing=False)

@@ -1,4 +1,4 @@
-from dataclasses import FrozenInstanceError, fields, replace
+from dataclasses import FrozenInstanceError, asdict, fields, replace
 
 import pytest
 
@@ -14,6 +14,7 @@ from pplug.config import (
     SMOKE,
     VARIABLE,
     Profile,
+    card,
     get_profile,
 )
 
@@ -95,3 +96,21 @@ def test_paper_is_the_papers_setting_and_the_large_profiles_differ_in_the_llm_al
 
 def test_a_laptop_needs_few_users_and_a_small_llm():
     assert LAPTOP.llm == "google/flan-t5-small" and LAPTOP.n_users and LAPTOP.steps and LAPTOP.beams == 1
+
+
+@pytest.mark.parametrize("name", PROFILES)
+def test_the_run_card_tells_every_choice(name):
+    profile = PROFILES[name]
+    told = card(profile)
+    for field, value in asdict(profile).items():
+        if field in ("llm", "encoder", "batch_size", "learning_rate", "n_soft_tokens") or (field == "steps" and value):
+            assert f"{value:g}" in told if isinstance(value, float) else str(value) in told
+    assert ("beams" in told) == (profile.beams > 1) and ("at once" in told) == (
+        profile.micro_batch < profile.batch_size
+    )
+    assert ("history items" in told) == profile.items_as_questions and ("epochs" in told) == (profile.steps is None)
+    assert ("computed again" in told) == profile.checkpointing
+
+
+def test_no_two_profiles_have_the_same_card():
+    assert len({card(profile) for profile in PROFILES.values()}) == len(PROFILES)
