@@ -10,7 +10,7 @@ export PPLUG_PROFILE ?= default
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
-	@echo "  PPLUG_PROFILE=smoke|default|gpu  how much to run, e.g. make run PPLUG_PROFILE=smoke"
+	@echo "  PPLUG_PROFILE=smoke|default|laptop|gpu|paper|llama|qwen  how much to run, e.g. make run PPLUG_PROFILE=smoke"
 	@echo "  NAMES='01 03'                    only these notebooks, for run and write"
 	@echo "  PYTHON=python3.12                the Python to set up $(VENV) with, 3.11 or newer"
 

@@ -6,8 +6,9 @@ takes 2 operations a parameter and token, a backward pass through a frozen model
 
 from dataclasses import dataclass
 
-from pplug.config import Profile
+from pplug.config import Profile, card
 from pplug.embedder import Plug, PlugConfig
+from pplug.evaluate import ROWS
 from pplug.paper import DATA
 from pplug.results import markdown
 from pplug.shapes import SHAPES, count, make_config
@@ -16,6 +17,7 @@ from pplug.tasks import TASKS
 ITEM_TOKENS = {"LaMP-1": 162.3, "LaMP-2": 50.0, "LaMP-3": 128.2, "LaMP-4": 40.0, "LaMP-5": 172.0, "LaMP-7": 20.0}
 # Of a history item. The paper does not say: taken from its inputs less template, plus title; LaMP-1's as LaMP-5's.
 CHARACTERS = 4.5  # of English text a token
+LEAST_STEP = 0.03  # seconds to generate one token of a batch: hundreds of small operations, started one by one
 
 
 @dataclass(frozen=True)
@@ -43,9 +45,10 @@ CARD = Device(
 
 @dataclass(frozen=True)
 class TaskPlan:
-    """One task's share: questions that are trained on and answered, history items at most, hours."""
+    """One task's share: steps, tokens and questions trained on, questions answered, history items at most, hours."""
 
     steps: int
+    tokens: int
     questions: int
     answered: int
     items: int
@@ -80,13 +83,20 @@ def plan_task(task: str, profile: Profile, device: Device) -> TaskPlan:
     each = (6 if profile.checkpointing else 4) * seen
     each += 6 * encoder["encoder"] * asked * profile.train_input_encoder
     most = TASKS[task].max_new_tokens
-    decoding = answered / 64 * most * 2 * llm["decoder"] / device.memory  # each token of a batch reads all weights
+    # Each token of a batch reads all the decoder's weights, and takes some time however small they are.
+    decoding = answered / 64 * most * max(2 * llm["decoder"] / device.memory, LEAST_STEP)
     hours = {
         "encode": 2 * encoder["encoder"] * ITEM_TOKENS[task] * items / device.encoding / 3600,
         "train": each * steps * profile.batch_size / device.training / 3600,
         "answer": (2 * llm.get("encoder", llm["decoder"]) * tokens * answered / device.training + decoding) / 3600,
     }
-    return TaskPlan(steps, train, answered, items, hours)
+    return TaskPlan(steps, round(steps * profile.batch_size * (tokens + said)), train, answered, items, hours)
+
+
+def file_bytes(task: str) -> float:
+    """What LaMP's files of a task take, whatever subset of the users is used."""
+    questions, _, _, history = DATA[task]
+    return sum(questions) * history * ITEM_TOKENS[task] * CHARACTERS
 
 
 def memory(profile: Profile) -> float:
@@ -101,6 +111,36 @@ def memory(profile: Profile) -> float:
     return 2 * llm["total"] + 16 * trained_parameters(profile) + encoders + 2 * profile.micro_batch * (values + logits)
 
 
+def needs(profile: Profile) -> dict:
+    """Reckon all six tasks.
+
+    Returns:
+        `device`; `tasks`, each one's plan; `hours` of `encode`, `train` and `answer` for one plug; `evaluate`, hours
+        with its control and all rows of answers; and in bytes `weights`, `vectors`, `disk` and `memory`.
+    """
+    device = CARD if profile.checkpointing else LAPTOP_CPU
+    tasks = {task: plan_task(task, profile, device) for task in DATA}
+    hours = {what: sum(task.hours[what] for task in tasks.values()) for what in ("encode", "train", "answer")}
+    llm, encoder = count(profile.llm), count(profile.encoder)
+    weights = llm["total"] * (4 if SHAPES[profile.llm][0] == "T5" else 2) + encoder["total"] * 4  # as they are stored
+    vectors = sum(task.items for task in tasks.values()) * vector_bytes(profile)
+    return {
+        "device": device,
+        "tasks": tasks,
+        "hours": hours,
+        "evaluate": hours["encode"] + 2 * hours["train"] + len(ROWS) * hours["answer"],
+        "weights": weights,
+        "vectors": vectors,
+        "disk": weights + 2 * sum(map(file_bytes, tasks)) + vectors,
+        "memory": memory(profile),
+    }
+
+
+def vector_bytes(profile: Profile) -> int:
+    """What a text's vector takes in the store: half precision, and 16 bytes of key."""
+    return 2 * count(profile.encoder)["width"] + 16
+
+
 def plan(profile: Profile) -> str:
     """Tell what a profile will need on real LaMP.
 
@@ -113,32 +153,30 @@ def plan(profile: Profile) -> str:
     Raises:
         ValueError: The LLM's or the encoder's shape is not known.
     """
-    device = CARD if profile.checkpointing else LAPTOP_CPU
+    found = needs(profile)
     llm, encoder = count(profile.llm), count(profile.encoder)
-    parts = {task: plan_task(task, profile, device) for task in DATA}
+    head = ["task", "train questions", "steps", "million tokens", "answered", "history items, at most"]
+    head += ["million tokens, at most", "files, GB", "vectors, GB", "h encode", "h train", "h answer"]
     lines = []
-    for task, part in parts.items():
-        hours = [f"{part.hours[what]:.1f}" for what in ("encode", "train", "answer")]
-        files = part.items * ITEM_TOKENS[task] * CHARACTERS
-        vectors = part.items * (2 * encoder["width"] + 16)
-        cells = [f"{part.questions:,}", f"{part.steps:,}", f"{part.answered:,}", f"{part.items:,}"]
-        lines.append([task, *cells, f"{files / 1e9:.1f}", f"{vectors / 1e9:.1f}", *hours])
-    total = {what: sum(part.hours[what] for part in parts.values()) for what in ("encode", "train", "answer")}
-    weights = llm["total"] * (4 if SHAPES[profile.llm][0] == "T5" else 2) + encoder["total"] * 4
-    head = ["task", "train questions", "steps", "answered", "history items, at most", "files, GB, at most"]
-    head += ["vectors, GB, at most", "h encode", "h train", "h answer"]
-    trained = trained_parameters(profile)
+    for task, part in found["tasks"].items():
+        cells = [f"{part.questions:,}", f"{part.steps:,}", f"{part.tokens / 1e6:.1f}", f"{part.answered:,}"]
+        cells += [f"{part.items:,}", f"{part.items * ITEM_TOKENS[task] / 1e6:.0f}", f"{file_bytes(task) / 1e9:.1f}"]
+        cells += [f"{part.items * vector_bytes(profile) / 1e9:.1f}"]
+        lines.append([task, *cells, *(f"{hours:.1f}" for hours in part.hours.values())])
+    hours, device = found["hours"], found["device"]
     return "\n".join(
         [
-            f"profile {profile.name}: {profile.llm}, {profile.encoder}",
+            f"profile {profile.name}",
+            card(profile),
+            "",
             f"- parameters: {llm['total']:,} in the LLM, frozen; {encoder['total']:,} in the history encoder, frozen; "
-            f"**{trained:,} trained**",
-            f"- a batch of {profile.batch_size}, {profile.micro_batch} at once; learning rate "
-            f"{profile.learning_rate:g}; {profile.n_soft_tokens} soft tokens a user; {profile.beams} beams",
-            f"- to download: about {weights / 1e9:.1f} GB of weights, and LaMP's files",
-            f"- device memory in training: about {memory(profile) / 1e9:.0f} GB",
-            f"- {device.name}: about {sum(total.values()):.1f} hours for all six tasks, one seed "
-            f"(encoding {total['encode']:.1f}, training {total['train']:.1f}, answering {total['answer']:.1f})",
+            f"{trained_parameters(profile):,} trained",
+            f"- to download: about {found['weights'] / 1e9:.1f} GB of weights, and LaMP's files",
+            f"- disk: at most {found['disk'] / 1e9:.0f} GB (weights, files, a working copy of the files, vectors)",
+            f"- device memory in training: about {found['memory'] / 1e9:.0f} GB",
+            f"- {device.name}: about {sum(hours.values()):.1f} hours for one plug on each of the six tasks (encoding "
+            f"{hours['encode']:.1f}, training {hours['train']:.1f}, answering {hours['answer']:.1f}); "
+            f"{found['evaluate']:.1f} with its control and all rows of answers (`python -m pplug evaluate`)",
             f"  ({device.basis})",
             "",
             markdown(head, lines),

@@ -5,7 +5,9 @@ import re
 from pathlib import Path
 
 from pplug.comparison import cost_table, score_table, verdict_table
+from pplug.config import PROFILES
 from pplug.files import write_text
+from pplug.plan import needs, trained_parameters
 from pplug.results import FOLDER, gain_table, load_records, main_table, markdown
 from pplug.standin import SHIPPED
 from pplug.tasks import LOWER_IS_BETTER, TASKS
@@ -19,6 +21,7 @@ GOALS = {
     "04_ablate_pooling_and_instruction": "pooling, instruction embedding, soft tokens, labels, temperature",
     "05_map_user_embeddings": "the map of users, and the numbers that say what it shows",
     "06_compare_with_baselines": "every rival on the same users: scores, costs, cold start, where the plug loses",
+    "07_your_own_users": "from a table of texts, or a git repository, to a personalised answer and its controls",
     "08_where_the_time_goes": "a training step part by part, against the published procedure and against its floor",
 }
 
@@ -73,6 +76,21 @@ def speed_table() -> str:
     return markdown(["what", "to reach", "measured", "in full"], lines)
 
 
+def plan_table() -> str:
+    """What each profile for real models needs, as `python -m pplug plan` reckons it."""
+    lines = []
+    for name in ("laptop", "gpu", "paper", "llama", "qwen"):
+        profile = PROFILES[name]
+        found, hours = needs(profile), needs(profile)["hours"]
+        sizes = [f"{found[what] / 1e9:.0f} GB" for what in ("weights", "disk", "memory")]
+        one = f"{sum(hours.values()):.1f} ({hours['encode']:.1f}, {hours['train']:.1f}, {hours['answer']:.1f})"
+        trained = f"{trained_parameters(profile) / 1e6:.1f} M"
+        lines.append([name, profile.llm, trained, *sizes, found["device"].name, one, f"{found['evaluate']:.1f}"])
+    head = ["profile", "LLM, frozen", "trained", "to download", "disk", "device memory", "on"]
+    head += ["hours: a plug for each of six tasks (encoding, training, answering)", "hours with every control"]
+    return markdown(head, lines)
+
+
 def compare_records() -> list[dict]:
     """The records of `python -m pplug compare`."""
     return load_records("compare-default")
@@ -84,6 +102,7 @@ TABLES = {
     "gains": lambda: gain_table(load_records("main-default")),
     "standin": standin_table,
     "speed": speed_table,
+    "plans": plan_table,
     "compare": lambda: score_table(compare_records()),
     "verdicts": lambda: verdict_table(compare_records()),
     "costs": lambda: cost_table(compare_records()),

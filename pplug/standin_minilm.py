@@ -10,6 +10,8 @@ from pplug.encoders import minilm_folder
 from pplug.progress import no_loading_bars, no_old_advice
 from pplug.tasks import TASKS, fixed_parts
 
+NO_DROPOUT = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+
 
 def new_minilm(recipe: Recipe):
     """Make the untrained stand-in: MiniLM and a decoder of `recipe.decoder_layers` layers, which starts at its words.
@@ -25,7 +27,7 @@ def new_minilm(recipe: Recipe):
         from transformers import AutoModel, AutoTokenizer, BertConfig, BertLMHeadModel, EncoderDecoderModel
 
         tokenizer = AutoTokenizer.from_pretrained(minilm_folder())
-        encoder = AutoModel.from_pretrained(minilm_folder())
+        encoder = AutoModel.from_pretrained(minilm_folder(), **NO_DROPOUT)
     labels = {label for task in TASKS.values() for label in task.labels if not label.isalnum()}
     tokenizer.add_tokens([*fixed_parts(), *sorted(labels)])
     encoder.resize_token_embeddings(len(tokenizer), mean_resizing=False)
@@ -37,8 +39,7 @@ def new_minilm(recipe: Recipe):
             num_hidden_layers=recipe.decoder_layers,
             num_attention_heads=encoder.config.num_attention_heads,
             intermediate_size=2 * width,
-            hidden_dropout_prob=0.0,
-            attention_probs_dropout_prob=0.0,
+            **NO_DROPOUT,
             is_decoder=True,
             add_cross_attention=True,
         )

@@ -54,10 +54,13 @@ def train(
     from transformers import EarlyStoppingCallback, Trainer, TrainingArguments
     from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
-    at_once = min(micro_batch or batch_size, batch_size)
-    parallel = at_once * int(os.environ.get("WORLD_SIZE", 1))  # processes, set by `accelerate launch`
+    processes = int(os.environ.get("WORLD_SIZE", 1))  # set by `accelerate launch`
+    at_once = min(micro_batch or batch_size, max(1, batch_size // processes))
+    parallel = at_once * processes
     if batch_size % parallel:
-        raise ValueError(f"a batch of {batch_size} cannot be made of {parallel} examples at a time, over all processes")
+        raise ValueError(
+            f"a batch of {batch_size} cannot be made of {at_once} examples at a time in {processes} process(es)"
+        )
     with tempfile.TemporaryDirectory() as scratch:
         out = Path(folder) if folder else Path(scratch)
         every = max(1, steps // 10)

@@ -5,10 +5,10 @@ from dataclasses import replace
 import pytest
 
 from pplug.__main__ import main
-from pplug.config import GPU, LAPTOP, LLAMA, PAPER, QWEN
+from pplug.config import GPU, LAPTOP, LLAMA, PAPER, QWEN, card
 from pplug.embedder import Plug, PlugConfig
 from pplug.paper import DATA
-from pplug.plan import CARD, LAPTOP_CPU, memory, plan, plan_task, trained_parameters
+from pplug.plan import CARD, LAPTOP_CPU, file_bytes, memory, needs, plan, plan_task, trained_parameters
 from pplug.tasks import TASKS
 
 PROFILES = {profile.name: profile for profile in (LAPTOP, GPU, PAPER, LLAMA, QWEN)}
@@ -16,13 +16,13 @@ PROFILES = {profile.name: profile for profile in (LAPTOP, GPU, PAPER, LLAMA, QWE
 
 def test_the_papers_plan_is_the_papers_setting():
     text = plan(PAPER)
-    assert "google/flan-t5-xxl" in text and "a batch of 64" in text and "learning rate 0.0001" in text
-    assert "1 soft tokens a user; 4 beams" in text
+    assert "google/flan-t5-xxl" in text and "2 epochs (LaMP-3: 1) of 64" in text and "learning rate 0.0001" in text
+    assert "1 soft token a user · 4 beams" in text
     for task, ((train, dev, _), *_) in DATA.items():
         part = plan_task(task, PAPER, CARD)
         assert (part.questions, part.answered) == (train, dev)
         assert part.steps == (1 if task == "LaMP-3" else 2) * train // 64
-        assert f"| {task} | {train:,} | {part.steps:,} | {dev:,} |" in text
+        assert f"| {task} | {train:,} | {part.steps:,} | {part.tokens / 1e6:.1f} | {dev:,} |" in text
 
 
 def test_the_papers_table_of_lamp_has_every_task():
@@ -33,7 +33,7 @@ def test_the_papers_table_of_lamp_has_every_task():
 def test_every_large_profile_has_a_plan(profile, capsys):
     main(["plan", profile.name])
     told = capsys.readouterr().out
-    assert told == plan(profile) + "\n" and f"profile {profile.name}:" in told
+    assert told == plan(profile) + "\n" and told.startswith(f"profile {profile.name}\n{card(profile)}\n")
 
 
 def test_trained_parameters_are_counted_as_the_plug_has_them():
@@ -51,6 +51,14 @@ def test_more_work_takes_longer_and_more_at_once_takes_more_memory():
     assert many["encode"] == pytest.approx(2 * few["encode"]) and many["train"] == pytest.approx(2 * few["train"])
     assert memory(replace(PAPER, micro_batch=32)) > memory(PAPER) > memory(GPU)
     assert memory(replace(PAPER, checkpointing=False)) > 1.5 * memory(PAPER) > 2 * 11e9
+
+
+def test_what_is_needed_adds_up():
+    found = needs(PAPER)
+    assert found["disk"] > found["weights"] + found["vectors"] > found["weights"] > 4 * 11e9
+    assert found["evaluate"] > sum(found["hours"].values()) > 0
+    few = needs(LAPTOP)  # fewer users need fewer vectors, but all of LaMP's files
+    assert few["vectors"] < found["vectors"] / 4 and few["disk"] > 2 * sum(file_bytes(task) for task in DATA)
 
 
 def test_an_llm_of_unknown_shape_has_no_plan():

@@ -142,7 +142,7 @@ def test_small_parts_of_a_batch_train_as_the_whole(llm, monkeypatch):
 
 
 def test_a_batch_that_cannot_be_divided_is_told(model):
-    with pytest.raises(ValueError, match="a batch of 8 cannot be made of 3 examples at a time"):
+    with pytest.raises(ValueError, match="a batch of 8 cannot be made of 3 examples at a time in 1 process"):
         train(model, tiny.examples(model), [], 1, batch_size=8, micro_batch=3)
 
 
