@@ -20,7 +20,8 @@ run: $(DONE) ## execute every notebook; time, peak memory and outcome of each; c
 	$(BIN)/python -m pplug.notebooks $(NAMES)
 
 test: $(DONE) ## run all tests, then every notebook in the smoke profile
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -m "not long"
+	$(BIN)/python -m pytest -m long
 	PPLUG_PROFILE=smoke $(BIN)/python -m pytest --nbmake --nbmake-timeout=600 notebooks
 
 lint: $(DONE) ## check style and formatting, notebooks included

@@ -125,10 +125,12 @@ def _standin(chosen) -> None:
     from pplug.results import environment
     from pplug.standin import save_standin, train_standin
     from pplug.standin_check import HELD_OUT_PREFIX, HELD_OUT_SEED, check
+    from pplug.standin_minilm import MINILM
     from pplug.tasks import TASKS
 
-    given = {"steps": chosen.steps, "vocabulary": chosen.vocabulary, "encoder": chosen.encoder}
-    recipe = replace(Recipe(), **{name: value for name, value in given.items() if value})
+    given = {"steps": chosen.steps, "vocabulary": chosen.vocabulary}
+    start_from = MINILM if chosen.encoder == "minilm" else Recipe()
+    recipe = replace(start_from, **{name: value for name, value in given.items() if value})
     if chosen.data:
         sets = {t: load(f, t) for t in TASKS if (f := chosen.data / t.replace("-", "_")).is_dir()}
         learn = {task: lamp_writers(data) for task, data in sets.items()}

@@ -14,6 +14,7 @@ from pplug.evaluate import INSTRUCTION, NONE, PERSONA, PLUG
 from pplug.retrieval import RETRIEVERS
 
 TASK = "LaMP-4"
+pytestmark = pytest.mark.long  # every group of rows, with a small LLM
 
 
 @pytest.fixture(scope="module")

@@ -207,6 +207,7 @@ def _encode_in_process(cache, start, barrier):
         check(encode(fake(), texts, cache, batch_size=2), texts)
 
 
+@pytest.mark.long
 def test_processes_that_write_at_once_lose_nothing(tmp_path):
     context = multiprocessing.get_context("spawn")  # forking a process in which torch has threads can hang
     barrier = context.Barrier(3)

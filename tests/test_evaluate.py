@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pplug import evaluate
-from pplug.batches import Example
+from pplug.batches import MAX_INPUT, Example
 from pplug.evaluate import (
     INSTRUCTION,
     ITEMS_1,
@@ -30,6 +30,7 @@ from pplug.evaluate import (
     swap_histories,
 )
 from pplug.metrics import corpus_scores, example_scores
+from pplug.retrieval import MAX_PROMPT
 from pplug.tasks import MOVIE_TAGS, TASKS, build_input, prompt_with_items
 
 EMPTY = np.zeros((0, 2), dtype=np.float16)
@@ -251,11 +252,11 @@ class Echo:
     def __init__(self, name: str = "model"):
         self.name, self.batches, self.options = name, [], []
         self.llm = self.encoder = None
-        self.tokenizer = self
+        self.tokenizer, self.is_encoder_decoder, self.model_max_length = self, True, 10**6
 
-    def __call__(self, prompts, truncation, max_length):
-        assert truncation and max_length == evaluate.MAX_PROMPT
-        return {"input_ids": [[ord(letter) for letter in prompt] for prompt in prompts]}
+    def __call__(self, prompt, truncation, max_length):
+        assert truncation and max_length in (MAX_INPUT, MAX_PROMPT)
+        return {"input_ids": [ord(letter) for letter in prompt]}
 
     def generate_batch(self, examples, **options):
         self.batches.append([len(example.input_ids) for example in examples])

@@ -38,7 +38,7 @@ def test_every_evaluation_has_every_control(record):
 
 def test_a_plug_is_trained_once_and_then_loaded(monkeypatch):
     first = fit("LaMP-3", PROFILE)
-    monkeypatch.setattr(experiment, "train", lambda *_: pytest.fail("trained again"))
+    monkeypatch.setattr(experiment, "train", lambda *_, **__: pytest.fail("trained again"))
     again = fit("LaMP-3", PROFILE)
     assert again.curve == first.curve and again.seconds == first.seconds
     for name, value in first.model.state_dict().items():

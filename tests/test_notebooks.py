@@ -168,6 +168,7 @@ def run(tmp_path, monkeypatch, capsys):
     return call
 
 
+@pytest.mark.long
 def test_runner_reports_success_and_failure(run):
     hungry = "import subprocess, sys\nblock = b'x' * 150_000_000\nimport time; time.sleep(0.5)\nprint(len(block))"
     write_notebook(
@@ -197,6 +198,7 @@ def test_runner_reports_success_and_failure(run):
     assert outputs(nbformat.read(run.folder / "01_use_memory.ipynb", as_version=4)) == [], "the source is as it was"
 
 
+@pytest.mark.long
 def test_runner_writes_back_the_same_bytes_twice_and_never_a_failure(run):
     good = write_notebook(
         run.folder / "01_draw_it.ipynb", "import matplotlib.pyplot as plt\nplt.plot([1, 2]);", "1 + 1"
@@ -223,6 +225,7 @@ def test_runner_writes_back_the_same_bytes_twice_and_never_a_failure(run):
     assert names == ["01_draw_it", "02_fail_early"], "a run of some notebooks keeps the record of the others"
 
 
+@pytest.mark.long
 def test_runner_survives_a_kernel_that_dies(run):
     write_notebook(run.folder / "01_die_young.ipynb", "import os\nos._exit(1)")
     write_notebook(run.folder / "02_live_on.ipynb", "1")

@@ -10,7 +10,7 @@ from pplug.__main__ import main
 from pplug.config import PROFILES
 from pplug.data import load
 from pplug.encoders import load_encoder
-from pplug.experiment import get_encoder, get_llm
+from pplug.experiment import get_encoder, get_llm, task_data
 from pplug.model import PersonalizedLM, load_llm
 from pplug.simulate import simulate
 
@@ -36,6 +36,7 @@ def families(data, tmp_path_factory):
     return {family: save_family(family, tmp_path_factory.mktemp("m") / name, texts) for family, name in names.items()}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", FAMILY)
 def test_the_whole_path_of_a_profile(name, data, families, tmp_path, monkeypatch):
     small = {"n_users": 8, "batch_size": 4, "micro_batch": 2, "bootstrap": 40}
@@ -57,7 +58,9 @@ def test_the_whole_path_of_a_profile(name, data, families, tmp_path, monkeypatch
     profile = PROFILES[name]
     told = {field: record["settings"][field] for field in ("llm", "encoder", "batch_size", "beams", "n_soft_tokens")}
     assert told == {field: getattr(profile, field) for field in told}
-    assert record["steps"] == (profile.steps or (1 if task == "LaMP-3" else 2) * 8 // 4) and record["n"] == 8
+    trained_on = len(task_data(task, profile).splits["train"])
+    assert record["steps"] == (profile.steps or (1 if task == "LaMP-3" else 2) * trained_on // 4)
+    assert record["n"] == min(len(task_data(task, profile).splits["dev"]), profile.n_test or 10**6)
     get_llm.cache_clear(), get_encoder.cache_clear()
 
 

@@ -66,6 +66,7 @@ def tiny_standin():
     return model, tokenizer, lines
 
 
+@pytest.mark.long
 def test_a_tiny_one_trained_from_the_recipe_learns(tiny_standin):
     model, tokenizer, _ = tiny_standin
     writers = simulated_writers("LaMP-4", 30, seed=6, prefix="v")
@@ -84,6 +85,7 @@ def test_a_tiny_one_trained_from_the_recipe_learns(tiny_standin):
     assert loss(model) < loss(untrained) / 2
 
 
+@pytest.mark.long
 def test_training_a_stand_in_twice_gives_the_same_weights_and_resuming_too(tmp_path):
     writers, recipe = simulated_writers("LaMP-3", 10, seed=5, prefix="t"), replace(TINY, steps=6, vocabulary=400)
 
@@ -141,7 +143,7 @@ def test_the_shipped_weights_are_small_half_precision_and_of_the_recorded_recipe
     with safe_open(SHIPPED / "model.safetensors", "pt") as weights:
         assert {weights.get_slice(name).get_dtype() for name in weights.keys()} == {"F16"}  # noqa: SIM118
     recorded = json.loads((SHIPPED / "recipe.json").read_text())
-    assert recorded["recipe"] == json.loads(json.dumps(Recipe().__dict__))
+    assert {"encoder": ""} | recorded["recipe"] == json.loads(json.dumps(Recipe().__dict__))
     assert recorded["simulated_seed"] != HELD_OUT_SEED
 
 

@@ -6,13 +6,14 @@ import pytest
 import torch
 
 from pplug.batches import collate, prepare_example
-from pplug.curriculum import Recipe, simulated_writers
+from pplug.curriculum import simulated_writers
 from pplug.encoders import load_encoder
 from pplug.model import build, load_llm
 from pplug.standin import save_standin, train_standin
+from pplug.standin_minilm import MINILM
 from pplug.tasks import MOVIE_TAGS
 
-RECIPE = replace(Recipe(), encoder="minilm", steps=2, tokens_per_batch=300, decoder_layers=1)
+RECIPE = replace(MINILM, steps=2, tokens_per_batch=300, decoder_layers=1)
 
 
 @pytest.fixture(scope="module")

@@ -146,6 +146,7 @@ def test_a_batch_that_cannot_be_divided_is_told(model):
         train(model, tiny.examples(model), [], 1, batch_size=8, micro_batch=3)
 
 
+@pytest.mark.long
 def test_two_processes_get_the_loss_of_one_and_can_share_the_llm(tmp_path):
     folders = [str(tiny.save_llm(kind, tmp_path / kind)) for kind in ("t5", "llama")]
     paths = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
