@@ -35,6 +35,10 @@ def main(arguments: list[str] | None = None) -> None:
     one.add_argument("task"), one.add_argument("folder", type=Path), one.add_argument("--encoder", default="minilm")
     one.add_argument("--shard", default="1/1", help="i/n: the i-th of n parts, to share the work between workers")
 
+    one = commands.add_parser("forget", help="remove a user: questions, history, vectors")
+    one.add_argument("task"), one.add_argument("folder", type=Path), one.add_argument("user")
+    one.add_argument("--encoder", default="minilm", help="whose vectors; once for each encoder that was used")
+
     one = commands.add_parser("standin", help="train the offline stand-in for a real LLM")
     one.add_argument("folder", type=Path, help="where the weights go")
     one.add_argument("--data", type=Path, help="folder of LaMP_4/, ... to learn from; simulated users if not given")
@@ -115,6 +119,20 @@ def _encode(chosen) -> None:
     texts = load(chosen.folder, chosen.task).history_texts()[part - 1 :: parts]
     vectors = encode(load_encoder(chosen.encoder), texts)
     print(f"{vectors.shape[0]} history items, {vectors.shape[1]} numbers each")
+
+
+def _forget(chosen) -> None:
+    from pplug.data import DataError
+    from pplug.encoders import load_encoder
+    from pplug.forget import forget_user
+
+    try:
+        told = forget_user(chosen.folder, chosen.task, chosen.user, load_encoder(chosen.encoder))
+    except DataError as error:
+        sys.exit(str(error))
+    print(
+        f"removed: {told['questions']} questions, {told['texts']} texts only this user had, {told['vectors']} vectors"
+    )
 
 
 def _standin(chosen) -> None:
@@ -224,6 +242,7 @@ COMMANDS = {
     "from-table": _own,
     "from-git": _own,
     "encode": _encode,
+    "forget": _forget,
     "standin": _standin,
     "train": _train,
     "predict": _predict,

@@ -171,9 +171,7 @@ def encode(
     """
     folder = (Path(cache) if cache else cache_folder()) / "vectors" / encoder.key
     texts = [_clean(text) for text in texts]
-    prompt = encoder.prompt(is_query)
-    hashes = [hashlib.sha256(json.dumps([prompt, text]).encode()).digest()[:16] for text in texts]
-    keys, first, back = np.unique(np.array(hashes, dtype="S16"), return_index=True, return_inverse=True)
+    keys, first, back = np.unique(text_keys(encoder, texts, is_query), return_index=True, return_inverse=True)
     vectors, found = read(folder, keys, encoder.width)
     missing = np.flatnonzero(~found)
     unseen = [texts[first[row]] for row in missing]
@@ -189,6 +187,13 @@ def encode(
         if pending:
             add(folder, keys[pending], vectors[pending])
     return vectors[back]
+
+
+def text_keys(encoder: Encoder, texts: list[str], is_query: bool = False) -> np.ndarray:
+    """What texts are called in the store: hashes of prompt and text, [N] S16."""
+    prompt = encoder.prompt(is_query)
+    said = (json.dumps([prompt, _clean(text)]).encode() for text in texts)
+    return np.array([hashlib.sha256(text).digest()[:16] for text in said], dtype="S16")
 
 
 def _batches(

@@ -47,6 +47,27 @@ def add(folder: Path, keys: np.ndarray, vectors: np.ndarray) -> None:
                 path.unlink()
 
 
+def remove(folder: Path, keys: np.ndarray) -> int:
+    """Remove the vectors of these keys, [N] S16, from disk: shards that hold one are written anew without it.
+
+    Also removed is what a killed process left half-written. Not for use while another process writes to the store.
+
+    Returns:
+        How many vectors were removed.
+    """
+    gone = 0
+    for path, (stored, records) in shards(folder).items():
+        hit = np.isin(stored, keys)
+        if hit.any():
+            if not hit.all():
+                _write(folder, np.array(records[~hit]))
+            path.unlink()
+            gone += int(hit.sum())
+    for left in folder.glob(".*.tmp"):
+        left.unlink()
+    return gone
+
+
 def _write(folder: Path, records: np.ndarray) -> Path:
     """Write one shard, named after the hash of its bytes."""
     buffer = io.BytesIO()

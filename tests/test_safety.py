@@ -1,0 +1,57 @@
+"""What the source never does: unpickle, run a model's own code, evaluate text as code."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+FILES = sorted([*(ROOT / "pplug").glob("*.py"), *(ROOT / "benchmarks").glob("*.py")])
+READS_PICKLES = {"pickle", "cPickle", "dill", "joblib", "shelve", "marshal", "cloudpickle"}
+
+
+def dangers(source: str) -> list[str]:
+    """What in a source could run code that came with data or weights."""
+    found = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            names = [node.module or ""] if isinstance(node, ast.ImportFrom) else [alias.name for alias in node.names]
+            found += [name for name in names if name.split(".")[0] in READS_PICKLES]
+        if isinstance(node, ast.keyword) and node.arg in ("trust_remote_code", "allow_pickle"):
+            found += [node.arg] * (ast.unparse(node.value) != "False")
+        if isinstance(node, ast.Call):
+            called = ast.unparse(node.func)
+            given = {keyword.arg: ast.unparse(keyword.value) for keyword in node.keywords}
+            if called == "torch.load" and given.get("weights_only") != "True":
+                found.append(called)
+            if called in ("eval", "exec", "compile", "__import__", "os.system") or given.get("shell") == "True":
+                found.append(called)
+    return found
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_nothing_that_comes_with_data_is_run(path):
+    assert dangers(path.read_text(encoding="utf-8")) == []
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import pickle",
+        "from joblib import load",
+        "torch.load(path)",
+        "torch.load(path, weights_only=False)",
+        "np.load(path, allow_pickle=True)",
+        "from_pretrained(name, trust_remote_code=True)",
+        "from_pretrained(name, trust_remote_code=choice)",
+        "eval(text)",
+        "subprocess.run(line, shell=True)",
+    ],
+)
+def test_the_scan_finds_what_it_looks_for(source):
+    assert dangers(source)
+
+
+def test_weights_on_disk_are_safetensors_alone():
+    kept = {".safetensors", ".json", ".md", ".txt"}
+    assert {path.suffix for path in (ROOT / "pplug" / "weights").rglob("*") if path.is_file()} <= kept
