@@ -35,8 +35,9 @@ format: $(DONE) ## repair style and formatting
 lab: $(DONE) ## open the notebooks in JupyterLab
 	$(BIN)/jupyter-lab notebooks
 
-write: $(DONE) ## run the default profile and write its outputs into notebooks/, the ones to commit
+write: $(DONE) ## run the default profile and write its outputs into notebooks/ and README.md, to be committed
 	PPLUG_PROFILE=default $(BIN)/python -m pplug.notebooks --write $(NAMES)
+	$(BIN)/python -m pplug readme
 
 results: $(DONE) ## make the recorded runs in results/ again
 	$(BIN)/python -m pplug grid

@@ -11,7 +11,7 @@ from pplug.progress import no_loading_bars, no_old_advice
 from pplug.tasks import TASKS, fixed_parts
 
 # It can read already: less to repeat, shorter, and a fraction of the steps.
-MINILM = Recipe(encoder="minilm", steps=1500, stages=((0.2, 0, 0.3, 1), (0.8, 2, 0.05, 1)))
+MINILM = Recipe(encoder="minilm", steps=600, stages=((0.2, 0, 0.3, 1), (0.8, 2, 0.05, 1)))
 NO_DROPOUT = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
 
 
