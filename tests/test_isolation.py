@@ -1,13 +1,9 @@
-"""No one's history reaches another's output: in any company, a user's soft prompt, logits and text are hers alone.
-
-`PPLUG_CASES` sets how many batches are drawn for each kind of LLM and of decoding; nightly there are many more.
-"""
-
-import os
+"""No one's history reaches another's output: in any company, a user's soft prompt, logits and text are hers alone."""
 
 import pytest
 import tiny
 import torch
+from effort import cases
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -15,7 +11,7 @@ from pplug.batches import collate
 from pplug.model import build
 
 pytestmark = pytest.mark.long
-CASES = int(os.environ.get("PPLUG_CASES", "130"))  # times four: two kinds of LLM, greedy and beam
+CASES = cases(usual=130, nightly=2600)  # batches, times four: two kinds of LLM, greedy and beam
 WORDS = ("one", "two", "three", "four", "headline", "the")
 TOLERANCE = 1e-4  # of the largest number; padding changes the order in which numbers are added
 
