@@ -38,6 +38,7 @@ def main(arguments: list[str] | None = None) -> None:
     one = commands.add_parser("forget", help="remove a user: questions, history, vectors")
     one.add_argument("task"), one.add_argument("folder", type=Path), one.add_argument("user")
     one.add_argument("--encoder", default="minilm", help="whose vectors; once for each encoder that was used")
+    one.add_argument("--items", nargs="+", default=(), metavar="id", help="only these items of the user's history")
 
     one = commands.add_parser("standin", help="train the offline stand-in for a real LLM")
     one.add_argument("folder", type=Path, help="where the weights go")
@@ -124,10 +125,10 @@ def _encode(chosen) -> None:
 def _forget(chosen) -> None:
     from pplug.data import DataError
     from pplug.encoders import load_encoder
-    from pplug.forget import forget_user
+    from pplug.forget import forget
 
     try:
-        told = forget_user(chosen.folder, chosen.task, chosen.user, load_encoder(chosen.encoder))
+        told = forget(chosen.folder, chosen.task, chosen.user, load_encoder(chosen.encoder), chosen.items)
     except DataError as error:
         sys.exit(str(error))
     print(

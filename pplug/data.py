@@ -212,12 +212,12 @@ def _example(path: Path, task: Task, question: dict, table: dict[tuple, int]) ->
         for field in task.fields:
             _expect(field in item, path, example_id, f'the field "{field}" in profile item {number}')
     items = sorted(profile, key=_when)  # stable: undated items keep their order
-    rows = [table.setdefault(tuple(_text(item[field]) for field in task.fields), len(table)) for item in items]
+    rows = [table.setdefault(tuple(as_text(item[field]) for field in task.fields), len(table)) for item in items]
     user_id = str(question.get("user_id", example_id))
     return {"id": example_id, "user_id": user_id, "input": text, "date": str(question.get("date", "")), "profile": rows}
 
 
-def _text(value) -> str:
+def as_text(value) -> str:
     """A field as text; JSON's `null` is no text, not the word None."""
     return "" if value is None else str(value)
 
