@@ -1,11 +1,12 @@
-"""Execute the notebooks and report what each one took: `python -m pplug.notebooks [--write] [names ...]`.
+"""Execute the notebooks and report what each one took: `python -m pplug.notebooks [--write | --compare] [names ...]`.
 
 The executed copies and `timings.json` go to `executed/<profile>/`, a failed notebook's copy with its error in it. With
 `--write` the outputs also go back into `notebooks/`: those are the outputs to commit. Both are cleaned first, so that
-two runs differ only where their results do.
+two runs differ only where their results do. `--compare` says where they differ from the committed ones (`reruns.py`).
 """
 
 import argparse
+import hashlib
 import json
 import os
 import platform
@@ -17,6 +18,7 @@ from pathlib import Path
 
 from pplug.config import DEFAULT, get_profile
 from pplug.files import write_text
+from pplug.reruns import compare
 
 ROOT = Path(__file__).resolve().parent.parent
 PATTERN = "[0-9][0-9]_*.ipynb"
@@ -36,6 +38,7 @@ class Run:
         peak_mib: Largest resident memory of the kernel and its child processes, in MiB. Pages that they share are
             counted once for each process, so this is an upper bound.
         cells: Number of code cells.
+        source: SHA-256 of their source: a notebook whose code was changed since is told by it.
     """
 
     name: str
@@ -43,6 +46,7 @@ class Run:
     seconds: float
     peak_mib: float
     cells: int
+    source: str
 
 
 class PeakMemory:
@@ -131,8 +135,13 @@ def execute(path: Path) -> tuple[Run, object]:
         seconds = time.perf_counter() - start
         memory.stop()
     clean(notebook)
-    cells = sum(cell.cell_type == "code" for cell in notebook.cells)
-    return Run(path.stem, error, round(seconds, 1), round(memory.peak / MIB, 1), cells), notebook
+    code = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
+    return Run(path.stem, error, round(seconds, 1), round(memory.peak / MIB, 1), len(code), source_hash(code)), notebook
+
+
+def source_hash(code: list[str]) -> str:
+    """SHA-256 of code cells, as 64 hexadecimal digits."""
+    return hashlib.sha256(json.dumps(code).encode()).hexdigest()
 
 
 def clean(notebook) -> None:
@@ -216,19 +225,20 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--folder", type=Path, default=ROOT / "notebooks", help="where the notebooks are")
     parser.add_argument("--out", type=Path, default=ROOT / "executed", help="where the executed copies go")
     parser.add_argument("--write", action="store_true", help="also write the outputs back into the notebooks")
+    parser.add_argument("--compare", action="store_true", help="fail if the numbers are not the committed ones")
     options = parser.parse_args(arguments)
     try:
         profile = get_profile()
         paths = find(options.folder.resolve(), options.names)
-        if options.write and profile != DEFAULT:
-            raise ValueError("--write is for the outputs to commit: the default profile's, without own data or LLM")
+        if (options.write or options.compare) and profile != DEFAULT:
+            raise ValueError("the outputs to commit are the default profile's, without own data or LLM")
     except ValueError as fault:
         parser.error(str(fault))
 
     copies = options.out.resolve() / profile.name
     width = max(len(path.stem) for path in paths)
     print(f"profile {profile.name}\n\n{'notebook':<{width}}  {'time':>6}  {'peak memory':>11}  outcome", flush=True)
-    runs = []
+    runs, failed = [], 0
     for path in paths:
         run, notebook = execute(path)
         save(copies / path.name, notebook)
@@ -237,13 +247,23 @@ def main(arguments: list[str] | None = None) -> int:
             save(path, notebook)
             record(path.parent.parent / RECORD, profile.name, run)
         outcome = f"FAILED  {run.error}".splitlines()[0] if run.error else "ok"
+        if options.compare and not run.error:
+            outcome = _compared(path, notebook)
         print(f"{run.name:<{width}}  {as_time(run.seconds):>6}  {as_memory(run.peak_mib):>11}  {outcome}", flush=True)
         runs.append(run)
-    failed = sum(bool(run.error) for run in runs)
+        failed += outcome.startswith("FAILED")
     total, peak = as_time(sum(run.seconds for run in runs)), as_memory(max(run.peak_mib for run in runs))
     print(f"{'in all':<{width}}  {total:>6}  {peak:>11}  {len(runs) - failed} ok, {failed} failed")
     print(f"\nexecuted copies and timings.json: {os.path.relpath(copies)}")
     return 1 if failed else 0
+
+
+def _compared(path: Path, executed) -> str:
+    import nbformat
+
+    found = compare(nbformat.read(path, as_version=4), executed)
+    told = f"{found.same} lines of numbers as committed, {found.near} near, {len(found.far)} other"
+    return "ok  " * found.agrees + "FAILED  " * (not found.agrees) + "\n    ".join([told, *found.far])
 
 
 if __name__ == "__main__":

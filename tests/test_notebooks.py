@@ -82,6 +82,16 @@ def test_written_by_a_clean_run(notebook):
     assert cleaned == notebook, "time stamps or cell metadata: run `make write`"
 
 
+def test_outputs_are_of_this_source(path, notebook):
+    """`make write` records the source that it ran."""
+    recorded = json.loads((FOLDER.parent / notebooks.RECORD).read_text(encoding="utf-8"))
+    written = {run["name"]: run for run in recorded["notebooks"]}[path.stem]
+    assert recorded["profile"] == "default" and written["error"] == ""
+    assert written["source"] == notebooks.source_hash([cell.source for cell in code_cells(notebook)]), (
+        "run `make write`"
+    )
+
+
 def test_no_error_and_no_noise(notebook):
     assert [output.ename for output in outputs(notebook) if output.output_type == "error"] == []
     assert [output.text for output in outputs(notebook) if output.get("name") == "stderr"] == []
@@ -223,6 +233,22 @@ def test_runner_writes_back_the_same_bytes_twice_and_never_a_failure(run):
         entry["name"] for entry in json.loads((run.copies.parent / "default" / "timings.json").read_text())["notebooks"]
     ]
     assert names == ["01_draw_it", "02_fail_early"], "a run of some notebooks keeps the record of the others"
+
+
+@pytest.mark.long
+def test_runner_tells_other_numbers_from_the_committed_ones(run):
+    write_notebook(run.folder / "01_be_steady.ipynb", "print('score 0.5')")
+    write_notebook(run.folder / "02_be_moody.ipynb", "import uuid\nprint('score', uuid.uuid4().int % 10**9)")
+    assert run("--write", profile="default")[0] == 0
+    before = [path.read_bytes() for path in sorted(run.folder.iterdir())]
+
+    status, printed = run("--compare", profile="default")
+
+    assert status == 1
+    assert re.search(r"^01_be_steady .* ok  1 lines of numbers as committed, 0 near, 0 other$", printed, re.M)
+    assert re.search(r"^02_be_moody .* FAILED  0 lines .* 1 other\n +code cell 1: score", printed, re.M)
+    assert "1 ok, 1 failed" in printed
+    assert [path.read_bytes() for path in sorted(run.folder.iterdir())] == before
 
 
 @pytest.mark.long
