@@ -17,12 +17,14 @@ os.environ.pop("PPLUG_LLM", None)
 from pathlib import Path
 
 import pytest
+from effort import NIGHTLY
 from hypothesis import settings
 
 ROOT = Path(__file__).resolve().parent.parent
 
-# No deadline: a shared machine may pause for longer. The same examples each time, so that a red run can be repeated.
-settings.register_profile("pplug", deadline=None, derandomize=True)
+# No deadline: a shared machine may pause for longer. The same examples each time, so that a red run can be repeated;
+# at night others each time, and a red run prints how to repeat it.
+settings.register_profile("pplug", deadline=None, derandomize=not NIGHTLY, print_blob=True)
 settings.load_profile("pplug")
 
 

@@ -2,7 +2,9 @@
 
 import os
 
+NIGHTLY = bool(os.environ.get("PPLUG_NIGHTLY"))
+
 
 def cases(usual: int, nightly: int) -> int:
     """The number of cases, kills or simulations to run."""
-    return nightly if os.environ.get("PPLUG_NIGHTLY") else usual
+    return nightly if NIGHTLY else usual
