@@ -111,8 +111,9 @@ class PersonalizedLM(nn.Module):
         if self.checkpointing and self.llm.supports_gradient_checkpointing:
             from transformers.modeling_layers import GradientCheckpointingLayer
 
-            if not self.llm.is_activation_checkpointing:
-                self.llm.activation_checkpointing_enable()
+            kind = "activation" if hasattr(self.llm, "activation_checkpointing_enable") else "gradient"  # below 5.23
+            if not getattr(self.llm, f"is_{kind}_checkpointing"):
+                getattr(self.llm, f"{kind}_checkpointing_enable")()
             for layer in self.llm.modules():  # a layer checkpoints only "in training"; its dropout must stay off
                 if isinstance(layer, GradientCheckpointingLayer):
                     layer.training = mode

@@ -66,10 +66,28 @@ def test_every_dependency_has_its_reason():
         assert re.fullmatch(r'"[^"]+", # \S.{9,}', line), line
 
 
-def test_every_dependency_is_pinned_and_the_pin_is_allowed():
+def lower_bounds(lines: list[str]) -> dict[str, str]:
+    """What the nightly job `bounds` installs of each dependency: its lower bound, or its pin."""
+    bounds = {}
+    for line in lines:
+        requirement = Requirement(line)
+        found = [part.version for part in requirement.specifier if part.operator in (">=", "==")]
+        assert len(found) == 1, f"{line}: no lower bound"
+        bounds[normal(requirement.name)] = found[0]
+    return bounds
+
+
+def test_every_dependency_has_a_lower_bound_and_the_pin_is_allowed():
+    assert set(lower_bounds(DECLARED)) <= set(PINS)
     for line in DECLARED:
         requirement = Requirement(line)
         assert requirement.specifier.contains(PINS[normal(requirement.name)]), line
+
+
+@pytest.mark.parametrize("line", ["numpy", "numpy<3", "numpy!=2.1"])
+def test_a_missing_lower_bound_would_be_noticed(line):
+    with pytest.raises(AssertionError, match="no lower bound"):
+        lower_bounds([line])
 
 
 def test_the_constraints_are_what_the_project_needs():
@@ -156,6 +174,7 @@ def test_no_package_index_is_named():
         "Makefile",
         ".ci/run",
         ".github/workflows/ci.yml",
+        ".github/workflows/nightly.yml",
     ):
         text = (ROOT / name).read_text(encoding="utf-8")
         assert not re.search(r"index-url|find-links|https?://", text), name
