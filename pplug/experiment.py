@@ -15,8 +15,9 @@ import torch
 
 from pplug.batches import prepare
 from pplug.config import Profile
-from pplug.data import Data, DataError, held_out_examples, load
+from pplug.data import Data, held_out_examples, load
 from pplug.encoders import Encoder, load_encoder
+from pplug.errors import DataError, InputError
 from pplug.evaluate import INSTRUCTION, OTHER, PLUG, bootstrap_corpus, controls
 from pplug.files import cache_folder, file_hash, write_text
 from pplug.metrics import example_scores
@@ -32,7 +33,7 @@ from pplug.variants import VARIANTS
 SIMULATED_SEED = 2024  # of the experiments' users; the stand-in's own training users have another
 SOURCES = [
     Path(__file__).parent / f"{name}.py"
-    for name in ("embedder", "model", "batches", "training", "tasks", "retrieval", "variants")
+    for name in ("embedder", "plug_config", "model", "batches", "training", "tasks", "retrieval", "variants")
 ]
 
 get_encoder = functools.cache(load_encoder)
@@ -86,10 +87,10 @@ def training_examples(data: Data) -> list[dict]:
     """The train questions and the history items that can serve as questions.
 
     Raises:
-        ValueError: If the data has no train split.
+        InputError: If the data has no train split.
     """
     if "train" not in data.splits:
-        raise ValueError(f"{data.task.name}: no train_questions.json in this data, so there is nothing to train on")
+        raise InputError(f"{data.task.name}: no train_questions.json in this data, so there is nothing to train on")
     return data.splits["train"].to_list() + held_out_examples(data)
 
 
@@ -98,7 +99,7 @@ def test_examples(data: Data, profile: Profile) -> list[dict]:
     given = [split for split in ("test", "dev") if len(data.splits.get(split, []))]
     known = [split for split in given if data.splits[split][0]["output"] is not None]
     if not known:
-        raise ValueError(f"{data.task.name}: no dev or test questions with outputs to evaluate on")
+        raise InputError(f"{data.task.name}: no dev or test questions with outputs to evaluate on")
     return data.splits[known[0]].to_list()[: profile.n_test]
 
 

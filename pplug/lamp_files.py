@@ -72,8 +72,8 @@ def _example(path: Path, task: Task, question: dict, table: dict[tuple, int]) ->
     is_old_news = any(isinstance(item, dict) and "category" in item for item in profile)
     if task.name == "LaMP-2" and (is_old_news or text.startswith("Which category does this article")):
         raise DataError(
-            f"{path}: example {shown(example_id)}: expected movie tagging, found the old LaMP-2 (news categorisation), which "
-            "the plain LaMP_2/ download path serves; movie tagging is under LaMP_2/new/"
+            f"{path}: example {shown(example_id)}: expected movie tagging, found the old LaMP-2 (news "
+            "categorisation), which the plain LaMP_2/ download path serves; movie tagging is under LaMP_2/new/"
         )
     try:
         parse_input(task, text)
