@@ -17,6 +17,7 @@ from pplug.errors import DataError
 from pplug.hardware import own_device, shard
 from pplug.plug_config import PlugConfig
 from pplug.progress import no_loading_bars, no_old_advice
+from pplug.reading import shown
 from pplug.saved import CONFIG, check_weights, read_plug, write_plug
 from pplug.standin import SHIPPED
 from pplug.tasks import get_task, history_text, query_text
@@ -265,8 +266,9 @@ class PersonalizedLM(nn.Module):
             try:
                 loaded[field] = load(facts[field])
             except (OSError, ValueError) as error:
-                raise DataError(f"{folder / CONFIG}: {field}: {facts[field]!r} cannot be loaded: {error}") from error
-        (llm, tokenizer), encoder = loaded["llm"], loaded["encoder"]
+                what = f"{field}: {shown(facts[field])!r} cannot be loaded: {str(error)[:400]}"
+                raise DataError(f"{folder / CONFIG}: {what}") from error
+        (llm, tokenizer), encoder = loaded.values()
         widths = {"llm_width": llm.get_input_embeddings().weight.shape[1], "encoder_width": encoder.width}
         for field, width in widths.items():
             if getattr(config, field) != width:

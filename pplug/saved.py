@@ -94,7 +94,7 @@ def _read_weights(path: Path) -> dict[str, Tensor]:
 
     try:
         weights = load_file(path)
-    except (SafetensorError, KeyError) as error:  # KeyError: a type of number that torch does not have
+    except (SafetensorError, OSError, KeyError) as error:  # KeyError: a type of number that torch does not have
         raise DataError(f"{path}: expected a safetensors file, but it is damaged or truncated: {error}") from error
     for name, value in weights.items():
         if not value.isfinite().all():
