@@ -89,15 +89,19 @@ def load(folder: str | Path, task: str, cache: str | Path | None = None) -> Data
     splits = {split: load_from_disk(str(copy / split)) for split in SPLITS if (copy / split).exists()}
     factors = None
     if (folder / "factors.json").exists():
-        factors = _read_factors(folder / "factors.json")
+        factors = _read_factors(
+            folder / "factors.json", {user for split in splits.values() for user in split["user_id"]}
+        )
     return Data(spec, load_from_disk(str(copy / "history")), splits, digest, factors)
 
 
-def _read_factors(path: Path) -> dict[str, dict]:
+def _read_factors(path: Path, needed: set[str]) -> dict[str, dict]:
     content = read_json(path)
     users = content.get("users") if isinstance(content, dict) else None
     if not isinstance(users, dict):
         raise DataError(f'{path}: expected an object with the true personas of the users as "users"')
+    for user in sorted(needed - users.keys()):
+        raise DataError(f"{path}: expected the true persona of user {shown(user)}: delete the file if users are real")
     for user, own in users.items():
         values, persona = (own.get("values"), own.get("persona")) if isinstance(own, dict) else (None, None)
         if not isinstance(values, dict) or not isinstance(persona, str):

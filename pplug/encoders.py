@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pplug.errors import InputError
+from pplug.errors import InputError, loading
 from pplug.files import cache_folder, file_hash
 from pplug.hardware import has_bfloat16
 from pplug.progress import no_loading_bars, track
@@ -101,11 +101,11 @@ def load_encoder(name: str = "minilm", device: str | None = None, max_length: in
 
     Raises:
         ImportError: If `"minilm"` is asked for and its package is not installed.
-        InputError: If its weights are not the ones the hub lists.
+        InputError: If there is no such encoder, or its weights are not the ones the hub lists.
     """
     source = str(minilm_folder()) if name == "minilm" else name
     is_folder, is_bge = Path(source).is_dir(), BGE.search(source)
-    with no_loading_bars():
+    with no_loading_bars(), loading("encoder", name):
         import torch
         from sentence_transformers import SentenceTransformer
         from sentence_transformers.sentence_transformer.modules import Pooling, Transformer

@@ -83,15 +83,18 @@ def _own_folder(profile: Profile, task: str) -> Path:
     return Path(profile.data) / task.replace("-", "_")
 
 
-def training_examples(data: Data) -> list[dict]:
-    """The train questions and the history items that can serve as questions.
+def training_examples(data: Data, with_items: bool = True) -> list[dict]:
+    """The train questions and, on request, the history items that can serve as questions.
 
     Raises:
-        InputError: If the data has no train split.
+        InputError: If the data has no train split, or not its outputs.
     """
     if "train" not in data.splits:
         raise InputError(f"{data.task.name}: no train_questions.json in this data, so there is nothing to train on")
-    return data.splits["train"].to_list() + held_out_examples(data)
+    questions = data.splits["train"].to_list()
+    if questions and questions[0]["output"] is None:
+        raise InputError(f"{data.task.name}: no train_outputs.json in this data, so there is nothing to train on")
+    return questions + (held_out_examples(data) if with_items else [])
 
 
 def test_examples(data: Data, profile: Profile) -> list[dict]:
@@ -143,7 +146,7 @@ def fit(task: str, profile: Profile, seed: int = 0, variant: str = "", **choices
 
         model.load_state_dict(load_file(folder / "plug.safetensors"))
         return Fitted(model.eval(), known["curve"], known["seconds"])
-    examples = training_examples(data) if profile.items_as_questions else data.splits["train"].to_list()
+    examples = training_examples(data, profile.items_as_questions)
     dev = data.splits["dev"].to_list()[: profile.n_test] if "dev" in data.splits else []
     steps = profile.steps or max(1, epochs(data.task, profile) * len(examples) // profile.batch_size)
     change = VARIANTS[variant] if variant else lambda *given: given[3]

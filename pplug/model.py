@@ -13,11 +13,10 @@ from torch import Tensor, nn
 
 from pplug.embedder import Plug
 from pplug.encoders import Encoder, encode, load_encoder
-from pplug.errors import DataError
+from pplug.errors import DataError, InputError, loading
 from pplug.hardware import own_device, shard
 from pplug.plug_config import PlugConfig
 from pplug.progress import no_loading_bars, no_old_advice
-from pplug.reading import shown
 from pplug.saved import CONFIG, check_weights, read_plug, write_plug
 from pplug.standin import SHIPPED
 from pplug.tasks import get_task, history_text, query_text
@@ -38,7 +37,7 @@ def load_llm(name: str, sharded: bool = False):
     path = str(SHIPPED) if name == "standin" else name
     device = own_device()
     on_gpu = device != "cpu"
-    with no_loading_bars():
+    with no_loading_bars(), loading("llm", name):
         from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer
 
         kind = AutoModelForSeq2SeqLM if AutoConfig.from_pretrained(path).is_encoder_decoder else AutoModelForCausalLM
@@ -261,14 +260,10 @@ class PersonalizedLM(nn.Module):
         """
         folder = Path(folder)
         facts, config, weights = read_plug(folder)
-        loaded = {}
-        for field, load in (("llm", load_llm), ("encoder", load_encoder)):
-            try:
-                loaded[field] = load(facts[field])
-            except (OSError, ValueError) as error:
-                what = f"{field}: {shown(facts[field])!r} cannot be loaded: {str(error)[:400]}"
-                raise DataError(f"{folder / CONFIG}: {what}") from error
-        (llm, tokenizer), encoder = loaded.values()
+        try:
+            (llm, tokenizer), encoder = load_llm(facts["llm"]), load_encoder(facts["encoder"])
+        except InputError as error:
+            raise DataError(f"{folder / CONFIG}: {error}") from error
         widths = {"llm_width": llm.get_input_embeddings().weight.shape[1], "encoder_width": encoder.width}
         for field, width in widths.items():
             if getattr(config, field) != width:

@@ -82,7 +82,9 @@ def _csv_rows(path: Path) -> Iterator[tuple[int, dict]]:
         for row in reader:
             yield reader.line_num, row
     except csv.Error as error:
-        raise DataError(f"{path}: line {max(1, reader.line_num)}: expected rows of a CSV file: {error}") from error
+        raise DataError(
+            f"{path}: line {max(1, reader.reader.line_num)}: expected rows of a CSV file: {error}"
+        ) from error
 
 
 def _json_rows(path: Path) -> Iterator[tuple[int, dict]]:
@@ -103,16 +105,17 @@ def read_git(repository: str | Path) -> list[Text]:
     Raises:
         DataError: There is no git repository.
     """
-    form = "%aN%x1f%at%x1f%s%x1f%b%x1e"
-    command = ["git", "-C", str(repository), "log", "--no-merges", f"--format={form}"]
+    # NUL, which no commit can hold, ends each part; the signatures' own program is not run.
+    form = "%aN%x00%at%x00%s%x00%b"
+    command = ["git", "-C", str(repository), "-c", "log.showSignature=false", "log", "--no-merges", "-z"]
+    command += [f"--format={form}"]
     done = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", errors="replace", check=False)
     if done.returncode:
         raise DataError(f"{repository}: expected a git repository with commits: {done.stderr.strip()}")
     texts = []
-    for entry in done.stdout.split("\x1e"):
-        parts = entry.strip("\n").split("\x1f")
-        if len(parts) != 4:
-            continue
+    everything = done.stdout.split("\0")
+    for start in range(0, len(everything) - 3, 4):
+        parts = everything[start : start + 4]
         user, time, subject, body = (" ".join(MAIL.sub("", TRAILER.sub("", part)).split()) for part in parts)
         if user and subject and body:
             texts.append(Text(user, datetime.fromtimestamp(int(time), UTC).isoformat(), body, subject))

@@ -44,7 +44,9 @@ def read_plug(folder: Path) -> tuple[dict, PlugConfig, dict[str, Tensor]]:
         try:
             empty = Plug(replace(config, train_input_encoder=False))
         except (RuntimeError, TypeError, OverflowError) as error:
-            raise DataError(f"{folder / CONFIG}: expected a plug that fits into memory: {error}") from error
+            raise DataError(
+                f"{folder / CONFIG}: expected a plug that fits into memory: {str(error).splitlines()[0]}"
+            ) from error
     expected = empty.state_dict()
     if any(name.startswith(BACKBONE) for name in weights) and config.train_input_encoder:
         expected.pop("input_encoder.map.weight", None)
@@ -74,7 +76,7 @@ def _read_config(path: Path) -> tuple[dict, PlugConfig]:
     if not isinstance(facts, dict) or not isinstance(facts.get("plug"), dict):
         raise DataError(f'{path}: expected an object with the plug\'s config as "plug"')
     for name in NAMED:
-        if not isinstance(facts.get(name), str) or not facts[name].strip("\0 "):
+        if not isinstance(facts.get(name), str) or not facts[name].strip():
             raise DataError(f'{path}: expected a name as "{name}", found {shown(repr(facts.get(name)))}')
     given, known = facts.pop("plug"), {field.name: field for field in fields(PlugConfig)}
     needed = {name for name, field in known.items() if field.default is MISSING}

@@ -35,23 +35,25 @@ BYTES = (b"\0", b"\xff", b"\xc3", b"\xed\xa0\x80", b"\r", b'"', b",", b"{", b"]"
 def mutate_bytes(rng: random.Random, content: bytes) -> bytes:
     """Damage a file's bytes in one to three ways."""
     for _ in range(rng.randint(1, 3)):
-        at, end = sorted(rng.randrange(len(content) + 1) for _ in range(2))
-        content = rng.choice(
-            (
-                lambda: content[:at],
-                lambda: content[at:],
-                lambda: content[:at] + content[end:],
-                lambda: content[:at] + content[at:end] * 2 + content[end:],
-                lambda: content[:at] + rng.choice(BYTES) + content[at:],
-                lambda: content[:at] + rng.randbytes(min(8, len(content) - at)) + content[at + 8 :],
-                lambda: content[:at] + bytes([content[at] ^ (1 << rng.randrange(8))]) + content[at + 1 :]
-                if at < len(content)
-                else b"",
-                lambda: rng.choice(MARKS) + content,
-                lambda: content.decode("utf-8", "replace").encode(rng.choice(CODES), "replace"),
-            )
-        )()
+        content = _damage_once(rng, content)
     return content
+
+
+def _damage_once(rng: random.Random, content: bytes) -> bytes:
+    at, end = sorted(rng.randrange(len(content) + 1) for _ in range(2))
+    before, middle, after = content[:at], content[at:end], content[end:]
+    ways = (
+        before,
+        middle + after,
+        before + after,
+        before + middle * 2 + after,
+        before + rng.choice(BYTES) + middle + after,
+        before + rng.randbytes(min(8, len(middle))) + middle[8:] + after,
+        before + bytes(byte ^ (1 << rng.randrange(8)) for byte in middle[:1]) + middle[1:] + after,
+        rng.choice(MARKS) + content,
+        content.decode("utf-8", "replace").encode(rng.choice(CODES), "replace"),
+    )
+    return rng.choice(ways)
 
 
 def mutate_json(rng: random.Random, value):
@@ -79,9 +81,4 @@ def damage(rng: random.Random, content: bytes, is_json: bool = True) -> bytes:
     value = json.loads(content)
     for _ in range(rng.randint(1, 2)):
         value = mutate_json(rng, value)
-    return _dump(value).encode("utf-8", "surrogatepass")
-
-
-def _dump(value) -> str:
-    """As JSON; escapes keep lone surrogates, and a number of too many digits is written by hand."""
-    return json.dumps(value, ensure_ascii=True)
+    return json.dumps(value).encode()
