@@ -17,6 +17,17 @@ from torch import Tensor, nn
 
 from pplug.plug_config import PlugConfig
 
+# The choices of the authors' release, where they differ from the paper (its own data comes with it: history subsampling
+# ×11, see batches.py). 539.9738 is close to the length of a FLAN-T5-XXL token embedding; it is wrong for other LLMs.
+RELEASE = {
+    "embedding_norm": 539.9738,
+    "normalise": False,
+    "instruction_mlp": True,
+    "instruction_divisor": 7.0,
+    "train_input_encoder": True,
+    "with_label": False,
+    "max_history": 512,
+}
 INSTRUCTION_SEED_WIDTH = 768  # width of the vector the release feeds to its instruction MLP
 
 

@@ -1,4 +1,4 @@
-"""What defines a plug apart from its weights, and the choices of the authors' release."""
+"""What defines a plug apart from its weights; checked, since it may come from a file that anyone has written."""
 
 from dataclasses import dataclass, fields
 
@@ -59,7 +59,7 @@ class PlugConfig:
     max_history: int = 0
 
     def __post_init__(self):
-        for field in fields(self):  # they may come from a file that anyone has written
+        for field in fields(self):
             check, what = KINDS[field.type]
             least = 0 if field.name in ("top_k", "max_history") else 1
             value = getattr(self, field.name)
@@ -72,16 +72,3 @@ class PlugConfig:
             raise InputError(f"top_k selects by attention weight: it needs pooling 'attention', not {self.pooling!r}")
         if not (self.user or self.instruction):
             raise InputError("a plug needs a user embedding, an instruction embedding, or both")
-
-
-# The choices of the authors' release, where they differ from the paper (its own data comes with it: history subsampling
-# ×11, see batches.py). 539.9738 is close to the length of a FLAN-T5-XXL token embedding; it is wrong for other LLMs.
-RELEASE = {
-    "embedding_norm": 539.9738,
-    "normalise": False,
-    "instruction_mlp": True,
-    "instruction_divisor": 7.0,
-    "train_input_encoder": True,
-    "with_label": False,
-    "max_history": 512,
-}
