@@ -271,7 +271,7 @@ def test_a_damaged_plug_is_loaded_as_it_is_or_named(plug, tmp_path, monkeypatch)
 
 def known_encoder(name: str):
     if name != "made-up":
-        raise InputError(f"no encoder is called {name!r}")
+        raise InputError(f"no encoder is called {name[:50]!r}")
     return tiny.MadeUpEncoder(name)
 
 
