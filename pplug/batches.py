@@ -12,6 +12,7 @@ from torch.utils.data import Dataset
 
 from pplug.data import Data
 from pplug.encoders import encode
+from pplug.errors import InputError
 from pplug.model import PersonalizedLM
 from pplug.tasks import query_text
 
@@ -154,7 +155,7 @@ class Visits(Dataset):
 
     def __init__(self, examples: list[Example], n_visits: int, seed: int):
         if not examples:
-            raise ValueError("there are no training examples")
+            raise InputError("there are no training examples")
         self.examples, self.seed = examples, seed
         rng = random.Random(seed)
         self.order: list[int] = []

@@ -7,6 +7,8 @@ import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from pplug.errors import InputError
+
 VARIABLE = "PPLUG_PROFILE"
 OWN = {"PPLUG_DATA": "data", "PPLUG_LLM": "llm"}  # environment variables for one's own data and LLM
 
@@ -134,11 +136,11 @@ def get_profile(name: str | None = None) -> Profile:
         are then added to its name, so that records of own runs never stand among the committed ones.
 
     Raises:
-        ValueError: There is no profile of that name.
+        InputError: There is no profile of that name.
     """
     name = name or os.environ.get(VARIABLE) or DEFAULT.name
     if name not in PROFILES:
-        raise ValueError(f"no profile is called {name!r}; {VARIABLE} may be one of: {', '.join(PROFILES)}")
+        raise InputError(f"no profile is called {name!r}; {VARIABLE} may be one of: {', '.join(PROFILES)}")
     own = {field: os.environ[variable] for variable, field in OWN.items() if os.environ.get(variable)}
     return replace(PROFILES[name], **own, name="-".join([name, *(Path(value).name for value in own.values())]))
 

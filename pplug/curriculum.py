@@ -10,6 +10,7 @@ import random
 from dataclasses import dataclass
 
 from pplug.data import Data, held_out_examples
+from pplug.errors import InputError
 from pplug.retrieval import rank_by_words
 from pplug.tasks import (
     Task,
@@ -85,6 +86,8 @@ def simulated_writers(task_name: str, n_users: int, seed: int, prefix: str) -> l
 
 def lamp_writers(data: Data, split: str = "train") -> list[Writer]:
     """The users of LaMP-format data: a split's questions and, for training, the items that can serve as questions."""
+    if split not in data.splits:
+        raise InputError(f"{data.task.name}: no {split}_questions.json in this data, which a stand-in learns from")
     examples = data.splits[split].to_list() + (held_out_examples(data) if split == "train" else [])
     writers = []
     for example in examples:

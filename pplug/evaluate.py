@@ -9,6 +9,7 @@ import numpy as np
 from pplug.batches import Example, collate, prepare
 from pplug.curriculum import pick_items
 from pplug.data import Data
+from pplug.errors import InputError
 from pplug.metrics import corpus_scores, example_scores, label_index, macro_f1
 from pplug.model import PersonalizedLM
 from pplug.retrieval import with_prompts
@@ -66,7 +67,7 @@ def swap_histories(examples: list[Example], user_ids: list[str], seed: int) -> l
         ValueError: If all examples are one user's.
     """
     if len(set(user_ids)) < 2:
-        raise ValueError("swapping histories needs at least two users")
+        raise InputError("swapping histories needs at least two users")
     rng = random.Random(seed)
     swapped = []
     for example, user_id in zip(examples, user_ids, strict=True):

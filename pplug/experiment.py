@@ -15,8 +15,9 @@ import torch
 
 from pplug.batches import prepare
 from pplug.config import Profile
-from pplug.data import Data, DataError, held_out_examples, load
+from pplug.data import Data, held_out_examples, load
 from pplug.encoders import Encoder, load_encoder
+from pplug.errors import DataError, InputError
 from pplug.evaluate import INSTRUCTION, OTHER, PLUG, bootstrap_corpus, controls
 from pplug.files import cache_folder, file_hash, write_text
 from pplug.metrics import example_scores
@@ -32,7 +33,7 @@ from pplug.variants import VARIANTS
 SIMULATED_SEED = 2024  # of the experiments' users; the stand-in's own training users have another
 SOURCES = [
     Path(__file__).parent / f"{name}.py"
-    for name in ("embedder", "model", "batches", "training", "tasks", "retrieval", "variants")
+    for name in ("embedder", "plug_config", "model", "batches", "training", "tasks", "retrieval", "variants")
 ]
 
 get_encoder = functools.cache(load_encoder)
@@ -82,15 +83,18 @@ def _own_folder(profile: Profile, task: str) -> Path:
     return Path(profile.data) / task.replace("-", "_")
 
 
-def training_examples(data: Data) -> list[dict]:
-    """The train questions and the history items that can serve as questions.
+def training_examples(data: Data, with_items: bool = True) -> list[dict]:
+    """The train questions and, on request, the history items that can serve as questions.
 
     Raises:
-        ValueError: If the data has no train split.
+        InputError: If the data has no train split, or not its outputs.
     """
     if "train" not in data.splits:
-        raise ValueError(f"{data.task.name}: no train_questions.json in this data, so there is nothing to train on")
-    return data.splits["train"].to_list() + held_out_examples(data)
+        raise InputError(f"{data.task.name}: no train_questions.json in this data, so there is nothing to train on")
+    questions = data.splits["train"].to_list()
+    if questions and questions[0]["output"] is None:
+        raise InputError(f"{data.task.name}: no train_outputs.json in this data, so there is nothing to train on")
+    return questions + (held_out_examples(data) if with_items else [])
 
 
 def test_examples(data: Data, profile: Profile) -> list[dict]:
@@ -98,7 +102,7 @@ def test_examples(data: Data, profile: Profile) -> list[dict]:
     given = [split for split in ("test", "dev") if len(data.splits.get(split, []))]
     known = [split for split in given if data.splits[split][0]["output"] is not None]
     if not known:
-        raise ValueError(f"{data.task.name}: no dev or test questions with outputs to evaluate on")
+        raise InputError(f"{data.task.name}: no dev or test questions with outputs to evaluate on")
     return data.splits[known[0]].to_list()[: profile.n_test]
 
 
@@ -142,7 +146,7 @@ def fit(task: str, profile: Profile, seed: int = 0, variant: str = "", **choices
 
         model.load_state_dict(load_file(folder / "plug.safetensors"))
         return Fitted(model.eval(), known["curve"], known["seconds"])
-    examples = training_examples(data) if profile.items_as_questions else data.splits["train"].to_list()
+    examples = training_examples(data, profile.items_as_questions)
     dev = data.splits["dev"].to_list()[: profile.n_test] if "dev" in data.splits else []
     steps = profile.steps or max(1, epochs(data.task, profile) * len(examples) // profile.batch_size)
     change = VARIANTS[variant] if variant else lambda *given: given[3]

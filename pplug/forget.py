@@ -9,9 +9,11 @@ import shutil
 from collections.abc import Collection
 from pathlib import Path
 
-from pplug.data import SPLITS, DataError, as_text, check_file, read_json
 from pplug.encoders import Encoder, text_keys
+from pplug.errors import DataError
 from pplug.files import cache_folder, write_text
+from pplug.lamp_files import SPLITS, as_text, check_file
+from pplug.reading import read_json
 from pplug.tasks import Task, build_input, get_task, history_text, query_text
 from pplug.vectors import remove
 

@@ -5,23 +5,21 @@ encoder's input and `y` the decoder's; for a decoder-only LLM all of it is one s
 """
 
 import copy
-import json
 import os
-from dataclasses import asdict
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from pplug.embedder import Plug, PlugConfig
+from pplug.embedder import Plug
 from pplug.encoders import Encoder, encode, load_encoder
-from pplug.files import replacing, write_text
+from pplug.errors import DataError, InputError, loading
 from pplug.hardware import own_device, shard
+from pplug.plug_config import PlugConfig
 from pplug.progress import no_loading_bars, no_old_advice
+from pplug.saved import CONFIG, check_weights, read_plug, write_plug
 from pplug.standin import SHIPPED
 from pplug.tasks import get_task, history_text, query_text
-
-WEIGHTS, CONFIG = "plug.safetensors", "plug.json"
 
 
 def load_llm(name: str, sharded: bool = False):
@@ -39,7 +37,7 @@ def load_llm(name: str, sharded: bool = False):
     path = str(SHIPPED) if name == "standin" else name
     device = own_device()
     on_gpu = device != "cpu"
-    with no_loading_bars():
+    with no_loading_bars(), loading("llm", name):
         from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer
 
         kind = AutoModelForSeq2SeqLM if AutoConfig.from_pretrained(path).is_encoder_decoder else AutoModelForCausalLM
@@ -48,7 +46,8 @@ def load_llm(name: str, sharded: bool = False):
         is_spread = torch.cuda.device_count() > 1 and "LOCAL_RANK" not in os.environ
         if is_spread:
             options["device_map"] = "auto"
-        llm = kind.from_pretrained(path, dtype=torch.bfloat16 if on_gpu else torch.float32, **options)
+        precision = torch.bfloat16 if on_gpu else torch.float32
+        llm = kind.from_pretrained(path, dtype=precision, use_safetensors=True, **options)  # never a pickle
         tokenizer = AutoTokenizer.from_pretrained(path)
     if tokenizer.pad_token is None:  # Llama's has none
         tokenizer.pad_token = tokenizer.eos_token
@@ -249,13 +248,8 @@ class PersonalizedLM(nn.Module):
 
     def save_pretrained(self, folder: str | Path) -> Path:
         """Write the plug alone: `plug.safetensors` and `plug.json` (its config, LLM, encoder, task, data hash)."""
-        from safetensors.torch import save_file
-
-        folder = Path(folder)
-        with replacing(folder / WEIGHTS) as temporary:
-            save_file({name: value.detach().cpu().contiguous() for name, value in self.state_dict().items()}, temporary)
-        write_text(folder / CONFIG, json.dumps({"plug": asdict(self.plug.config), **self.facts}, indent=1))
-        return folder
+        write_plug(Path(folder), self.plug, self.state_dict(), self.facts)
+        return Path(folder)
 
     @classmethod
     def from_pretrained(cls, folder: str | Path) -> "PersonalizedLM":
@@ -263,18 +257,22 @@ class PersonalizedLM(nn.Module):
 
         Raises:
             FileNotFoundError: If the folder holds no plug.
+            DataError: If what it holds is damaged, or does not fit the LLM or the encoder.
         """
-        from safetensors.torch import load_file
-
         folder = Path(folder)
-        for name in (WEIGHTS, CONFIG):
-            if not (folder / name).exists():
-                raise FileNotFoundError(f"{folder}: no saved plug here: expected {WEIGHTS} and {CONFIG}")
-        facts = json.loads((folder / CONFIG).read_text())
-        config = PlugConfig(**facts.pop("plug"))
-        llm, tokenizer = load_llm(facts["llm"])
-        model = build(llm, tokenizer, load_encoder(facts["encoder"]), config, facts)
-        model.load_state_dict(load_file(folder / WEIGHTS))
+        facts, config, weights = read_plug(folder)
+        try:
+            (llm, tokenizer), encoder = load_llm(facts["llm"]), load_encoder(facts["encoder"])
+        except InputError as error:
+            raise DataError(f"{folder / CONFIG}: {error}") from error
+        widths = {"llm_width": llm.get_input_embeddings().weight.shape[1], "encoder_width": encoder.width}
+        for field, width in widths.items():
+            if getattr(config, field) != width:
+                found = f"found {getattr(config, field)}"
+                raise DataError(f"{folder / CONFIG}: {field}: expected {width}, the width of what it names, {found}")
+        model = build(llm, tokenizer, encoder, config, facts)
+        check_weights(folder, weights, model.state_dict())
+        model.load_state_dict(weights)
         return model.eval()
 
 

@@ -4,6 +4,7 @@ A table has four columns, `user`, `time`, `input` and `output`: a CSV file with 
 """
 
 import csv
+import io
 import json
 import re
 import subprocess
@@ -12,8 +13,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from pplug.data import SPLITS, DataError
+from pplug.errors import DataError, InputError
 from pplug.files import write_text
+from pplug.lamp_files import SPLITS
+from pplug.reading import date_numbers, is_value, parse_json, read_text, shown
 from pplug.tasks import TASKS, Task, build_input, get_task
 
 COLUMNS = ("user", "time", "input", "output")
@@ -44,7 +47,7 @@ def read_table(path: str | Path) -> list[Text]:
         The texts, in the order of the file.
 
     Raises:
-        DataError: A line is not such a row; the message names it.
+        DataError: The file is not UTF-8, or a line is not such a row; the message names it.
     """
     path = Path(path)
     readers = {".csv": _csv_rows, ".jsonl": _json_rows}
@@ -53,40 +56,45 @@ def read_table(path: str | Path) -> list[Text]:
     texts = []
     for line, row in readers[path.suffix](path):
         for column in COLUMNS:
-            if not isinstance(row.get(column), str | int | float) or not str(row[column]).strip():
+            if not is_value(row.get(column)) or not str(row[column]).strip():
                 raise DataError(f"{path}: line {line}: expected a value in the column {column!r}")
-        if not re.search(r"\d", str(row["time"])):
-            raise DataError(f"{path}: line {line}: expected a date or a number as time, found {row['time']!r}")
+        try:
+            has_time = bool(date_numbers(str(row["time"])))
+        except DataError as error:
+            raise DataError(f"{path}: line {line}: {error}") from error
+        if not has_time:
+            found = shown(str(row["time"]))
+            raise DataError(f"{path}: line {line}: expected a date or a number as time, found {found!r}")
         texts.append(Text(*(str(row[column]).strip() for column in COLUMNS)))
     return texts
 
 
 def _csv_rows(path: Path) -> Iterator[tuple[int, dict]]:
     csv.field_size_limit(1 << 24)
-    with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
-        reader = csv.DictReader(file)
-        missing = [column for column in COLUMNS if column not in (reader.fieldnames or [])]
-        if missing:
-            raise DataError(f"{path}: line 1: expected a header with {', '.join(COLUMNS)}, {missing[0]!r} is missing")
-        try:
-            for row in reader:
-                yield reader.line_num, row
-        except csv.Error as error:
-            raise DataError(f"{path}: line {reader.line_num}: {error}") from error
+    # Strictly: an open quote would else take all further rows into one text.
+    reader = csv.DictReader(io.StringIO(read_text(path), newline=""), strict=True)
+    try:
+        names = reader.fieldnames or []
+        for column in COLUMNS:
+            if names.count(column) != 1:
+                what = "is there twice" if column in names else "is missing"
+                raise DataError(f"{path}: line 1: expected a header with {', '.join(COLUMNS)}, {column!r} {what}")
+        for row in reader:
+            yield reader.line_num, row
+    except csv.Error as error:
+        raise DataError(
+            f"{path}: line {max(1, reader.reader.line_num)}: expected rows of a CSV file: {error}"
+        ) from error
 
 
 def _json_rows(path: Path) -> Iterator[tuple[int, dict]]:
-    with path.open(encoding="utf-8-sig", errors="replace") as file:
-        for number, line in enumerate(file, 1):
-            if not line.strip():
-                continue
-            try:
-                row = json.loads(line)
-            except (json.JSONDecodeError, RecursionError) as error:
-                raise DataError(f"{path}: line {number}: expected a JSON object: {error}") from error
-            if not isinstance(row, dict):
-                raise DataError(f"{path}: line {number}: expected a JSON object, found {line.strip()[:40]!r}")
-            yield number, row
+    for number, line in enumerate(io.StringIO(read_text(path), newline=None), 1):
+        if not line.strip():
+            continue
+        row = parse_json(line.strip(), f"{path}: line {number}", "a JSON object")
+        if not isinstance(row, dict):
+            raise DataError(f"{path}: line {number}: expected a JSON object, found {line.strip()[:40]!r}")
+        yield number, row
 
 
 def read_git(repository: str | Path) -> list[Text]:
@@ -97,16 +105,17 @@ def read_git(repository: str | Path) -> list[Text]:
     Raises:
         DataError: There is no git repository.
     """
-    form = "%aN%x1f%at%x1f%s%x1f%b%x1e"
-    command = ["git", "-C", str(repository), "log", "--no-merges", f"--format={form}"]
+    # NUL, which no commit can hold, ends each part; the signatures' own program is not run.
+    form = "%aN%x00%at%x00%s%x00%b"
+    command = ["git", "-C", str(repository), "-c", "log.showSignature=false", "log", "--no-merges", "-z"]
+    command += [f"--format={form}"]
     done = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", errors="replace", check=False)
     if done.returncode:
         raise DataError(f"{repository}: expected a git repository with commits: {done.stderr.strip()}")
     texts = []
-    for entry in done.stdout.split("\x1e"):
-        parts = entry.strip("\n").split("\x1f")
-        if len(parts) != 4:
-            continue
+    everything = done.stdout.split("\0")
+    for start in range(0, len(everything) - 3, 4):
+        parts = everything[start : start + 4]
         user, time, subject, body = (" ".join(MAIL.sub("", TRAILER.sub("", part)).split()) for part in parts)
         if user and subject and body:
             texts.append(Text(user, datetime.fromtimestamp(int(time), UTC).isoformat(), body, subject))
@@ -130,20 +139,21 @@ def write_users(folder: str | Path, task: str, texts: Iterable[Text], least: int
 
     Raises:
         DataError: No user has enough texts, or an output is none of the task's labels.
-        ValueError: The task's items are not input and output.
+        InputError: The task's items are not input and output.
     """
     spec, folder = get_task(task), Path(folder)
     if spec.held_out is None:
         fitting = [name for name, other in TASKS.items() if other.held_out]
-        raise ValueError(f"{spec.name}: its items hold no input and output; expected one of {', '.join(fitting)}")
+        raise InputError(f"{spec.name}: its items hold no input and output; expected one of {', '.join(fitting)}")
     by_user: dict[str, list[Text]] = {}
     for text in texts:
         if spec.labels and text.output not in spec.labels:
             labels = ", ".join(spec.labels)
-            raise DataError(f"{text.user}, {text.time}: expected one of {labels} as output, found {text.output!r}")
+            whose, found = f"{shown(text.user)}, {shown(text.time)}", shown(text.output)
+            raise DataError(f"{whose}: expected one of {labels} as output, found {found!r}")
         by_user.setdefault(text.user, []).append(text)
     enough = {user: own for user, own in sorted(by_user.items()) if len(own) >= max(least, len(SPLITS))}
-    kept = {user: sorted(own, key=_when) for user, own in enough.items()}
+    kept = {user: sorted(own, key=lambda text: date_numbers(text.time)) for user, own in enough.items()}
     if not kept:
         most = max(map(len, by_user.values()), default=0)
         raise DataError(f"no user has {least} texts or more: of {len(by_user)} users the largest has {most}")
@@ -161,10 +171,6 @@ def _question(task: Task, number: int, user: str, own: list[Text], at: int) -> d
     items = [{"id": f"{number}-{i}", "date": t.time, asked: t.input, answer: t.output} for i, t in enumerate(own[:at])]
     text = build_input(task, **{task.query_slot: own[at].input})
     return {"id": f"{number}-{at}", "input": text, "user_id": user, "date": own[at].time, "profile": items}
-
-
-def _when(text: Text) -> list[int]:
-    return [int(number) for number in re.findall(r"\d+", text.time)]
 
 
 def _write_json(path: Path, value) -> None:

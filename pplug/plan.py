@@ -7,9 +7,10 @@ takes 2 operations a parameter and token, a backward pass through a frozen model
 from dataclasses import dataclass
 
 from pplug.config import Profile, card
-from pplug.embedder import Plug, PlugConfig
+from pplug.embedder import Plug
 from pplug.evaluate import ROWS
 from pplug.paper import DATA
+from pplug.plug_config import PlugConfig
 from pplug.results import markdown
 from pplug.shapes import SHAPES, count, make_config
 from pplug.tasks import TASKS

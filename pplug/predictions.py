@@ -6,10 +6,12 @@ from pathlib import Path
 
 from pplug.batches import prepare
 from pplug.data import Data
+from pplug.errors import InputError
 from pplug.evaluate import predict
 from pplug.files import write_text
 from pplug.model import PersonalizedLM
 from pplug.progress import track
+from pplug.reading import shown
 
 CHUNK = 256  # questions whose answers are lost at most when a run is killed
 
@@ -32,17 +34,19 @@ def write_predictions(model: PersonalizedLM, data: Data, split: str, path: str |
         The path.
 
     Raises:
-        ValueError: The data has no such split, or is of another task than the plug.
+        InputError: The data has no such split, or is of another task than the plug; or the path is a folder.
     """
     path, task = Path(path), data.task.name
     if split not in data.splits:
-        raise ValueError(f"{task}: no {split} questions in this data; it has {', '.join(data.splits)}")
+        raise InputError(f"{task}: no {shown(split)} questions in this data; it has {', '.join(data.splits)}")
     if model.facts.get("task", task) != task:
-        raise ValueError(f"this plug was trained for {model.facts['task']}, the data is of {task}")
+        raise InputError(f"this plug was trained for {model.facts['task']}, the data is of {task}")
+    if path.is_dir():
+        raise InputError(f"{path}: expected the name of a file for the answers, this is a folder")
     part = path.with_name(f".{path.name}.part")
     head = json.dumps([data.hash, split, _fingerprint(model), options], sort_keys=True)
     examples = data.splits[split].to_list()
-    answers = _kept(part, head)
+    answers = _kept(part, head)[: len(examples)]
     write_text(part, "".join(f"{line}\n" for line in (head, *map(json.dumps, answers))))
     left = examples[len(answers) :]
     prepared = prepare(model, data, left) if left else []
@@ -60,9 +64,18 @@ def write_predictions(model: PersonalizedLM, data: Data, split: str, path: str |
 
 
 def _kept(part: Path, head: str) -> list[str]:
-    """The answers an earlier run left, if it was the same run; a torn last line is dropped."""
+    """The answers an earlier run left, if it was the same run, up to the first line that is damaged."""
     lines = part.read_text(encoding="utf-8", errors="replace").split("\n")[:-1] if part.exists() else []
-    return [json.loads(line) for line in lines[1:]] if lines[:1] == [head] else []
+    answers = []
+    for line in lines[1:] if lines[:1] == [head] else []:
+        try:
+            answer = json.loads(line)
+        except (ValueError, RecursionError):
+            break
+        if not isinstance(answer, str):
+            break
+        answers.append(answer)
+    return answers
 
 
 def _fingerprint(model: PersonalizedLM) -> str:

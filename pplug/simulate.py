@@ -121,7 +121,8 @@ def write_lamp(folder: str | Path, task: str, users: list[User], seed: int) -> P
 
 def simulate(folder: str | Path, task: str, n_users: int, seed: int, prefix: str = "u") -> Path:
     """Make users and write their files; see `make_users` and `write_lamp`."""
-    return write_lamp(folder, task, list(make_users(task, n_users, seed, prefix)), seed)
+    name = get_task(task).name
+    return write_lamp(folder, name, list(make_users(name, n_users, seed, prefix)), seed)
 
 
 def _write_json(path: Path, value) -> None:

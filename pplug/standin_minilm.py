@@ -29,7 +29,7 @@ def new_minilm(recipe: Recipe):
         from transformers import AutoModel, AutoTokenizer, BertConfig, BertLMHeadModel, EncoderDecoderModel
 
         tokenizer = AutoTokenizer.from_pretrained(minilm_folder())
-        encoder = AutoModel.from_pretrained(minilm_folder(), **NO_DROPOUT)
+        encoder = AutoModel.from_pretrained(minilm_folder(), use_safetensors=True, **NO_DROPOUT)
     labels = {label for task in TASKS.values() for label in task.labels if not label.isalnum()}
     tokenizer.add_tokens([*fixed_parts(), *sorted(labels)])
     encoder.resize_token_embeddings(len(tokenizer), mean_resizing=False)

@@ -7,6 +7,9 @@ import re
 from dataclasses import dataclass
 from functools import cached_property
 
+from pplug.errors import InputError
+from pplug.reading import shown
+
 MOVIE_TAGS = (
     "sci-fi",
     "based on a book",
@@ -68,11 +71,9 @@ class Task:
         return 10 if self.labels else 40
 
     @cached_property
-    def pattern(self) -> re.Pattern:
-        """The template as a regular expression with one group a slot."""
-        parts = re.split(r"\{(\w+)\}", self.template)
-        pieces = [re.escape(part) if i % 2 == 0 else f"(?P<{part}>.*)" for i, part in enumerate(parts)]
-        return re.compile("".join(pieces), re.DOTALL)
+    def slots(self) -> list[str]:
+        """The names of the template's slots, in their order."""
+        return re.findall(r"\{(\w+)\}", self.template)
 
 
 TASKS = {
@@ -185,11 +186,11 @@ def get_task(name: str) -> Task:
     """Find a task by name; `LaMP-4` and `LaMP_4` both work.
 
     Raises:
-        ValueError: If there is no such task; the message lists the six.
+        InputError: If there is no such task; the message lists the six.
     """
     task = TASKS.get(str(name).replace("_", "-"))
     if task is None:
-        raise ValueError(f"unknown task {name!r}: expected one of {', '.join(TASKS)}")
+        raise InputError(f"unknown task {shown(str(name))!r}: expected one of {', '.join(TASKS)}")
     return task
 
 
@@ -204,10 +205,16 @@ def parse_input(task: Task, text: str) -> dict[str, str]:
     Raises:
         ValueError: If the text does not follow the template.
     """
-    match = task.pattern.fullmatch(text)
-    if match is None:
+    start, *between, end = re.split(r"\{\w+\}", task.template)
+    is_framed = text.startswith(start) and text.endswith(end) and len(text) >= len(start) + len(end)
+    rest, values = text[len(start) : len(text) - len(end)], []
+    for part in reversed(between):  # what stands twice belongs to the earlier slot, as LaMP-1's titles may hold quotes
+        rest, found, value = rest.rpartition(part)
+        is_framed = is_framed and bool(found)
+        values.append(value)
+    if not is_framed:
         raise ValueError(f"the input does not follow {task.name}'s template {task.template!r}: it reads {text[:80]!r}")
-    return match.groupdict()
+    return dict(zip(task.slots, [rest, *reversed(values)], strict=True))
 
 
 def query_text(task: Task, text: str, full: bool = False) -> str:

@@ -22,6 +22,8 @@ def read(folder: Path, keys: np.ndarray, width: int) -> tuple[np.ndarray, np.nda
     """Look up sorted distinct keys, [N] S16 → vectors, [N, D] float16, and whether the store has them, [N] bool."""
     vectors, found = np.empty((len(keys), width), dtype=np.float16), np.zeros(len(keys), dtype=bool)
     for stored, records in shards(folder).values():
+        if records["vector"].shape[1:] != (width,):
+            continue  # another encoder's
         place = np.searchsorted(keys, stored)
         rows = np.flatnonzero(place < len(keys))
         rows = rows[keys[place[rows]] == stored[rows]]
@@ -38,7 +40,8 @@ def add(folder: Path, keys: np.ndarray, vectors: np.ndarray) -> None:
     records = np.empty(len(keys), dtype=[("key", "S16"), ("vector", "<f2", vectors.shape[1:])])
     records["key"], records["vector"] = keys, vectors
     _write(folder, records)
-    small = {path: records for path, (_, records) in shards(folder).items() if len(records) < LARGE_SHARD}
+    alike = {path: r for path, (_, r) in shards(folder).items() if r.dtype == records.dtype}
+    small = {path: records for path, records in alike.items() if len(records) < LARGE_SHARD}
     if len(small) >= MERGE_AT:
         records = np.concatenate(list(small.values()))
         merged = _write(folder, records[np.unique(records["key"], return_index=True)[1]])
@@ -97,5 +100,13 @@ def _open_shard(path: Path, time: int, size: int) -> tuple[np.ndarray, np.ndarra
     """Verify and open a shard; its time and size are arguments so that a changed file is verified again."""
     if file_hash(path)[:32] != path.stem:
         raise ValueError(path)
-    records = np.load(path, mmap_mode="r")
+    try:
+        records = np.lib.format.open_memmap(path, mode="r")
+    except (OSError, MemoryError):
+        raise
+    except Exception as error:  # a forged header can make numpy's parser raise anything
+        raise ValueError(path) from error
+    kind = records.dtype
+    if records.ndim != 1 or kind.names != ("key", "vector") or (kind["key"], kind["vector"].base) != ("S16", "<f2"):
+        raise ValueError(path)
     return np.array(records["key"]), records

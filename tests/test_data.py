@@ -23,7 +23,7 @@ def item(task: str, text: str = "text", **more) -> dict:
 
 
 def question(task: str, example_id: str = "1", profile=(), text: str = "asked", **more) -> dict:
-    slots = dict.fromkeys(TASKS[task].pattern.groupindex, text)
+    slots = dict.fromkeys(TASKS[task].slots, text)
     return {"id": example_id, "input": build_input(TASKS[task], **slots), "profile": list(profile)} | more
 
 
@@ -367,7 +367,7 @@ def test_a_folder_without_questions_is_refused(good, tmp_path):
 
 def test_the_second_time_the_files_are_not_read_again(good, tmp_path, monkeypatch):
     first = load(good, "LaMP-4", tmp_path / "cache")
-    monkeypatch.setattr(data_module, "_read", lambda *_: pytest.fail("read again"))
+    monkeypatch.setattr(data_module, "read_folder", lambda *_: pytest.fail("read again"))
     again = load(good, "LaMP-4", tmp_path / "cache")
     assert again.items == first.items and again.splits["train"].to_list() == first.splits["train"].to_list()
 

@@ -36,8 +36,9 @@ def test_workers_share_the_encoding(tmp_path, capsys, monkeypatch):
         main(["encode", "LaMP-7", str(tmp_path / "LaMP_7"), "--shard", shard])
     first, second, whole = (int(line.split()[0]) for line in capsys.readouterr().out.splitlines()[-3:])
     assert abs(first - second) <= 1 and first + second == whole
-    with pytest.raises(SystemExit, match="expected i/n"):
+    with pytest.raises(SystemExit):
         main(["encode", "LaMP-7", str(tmp_path / "LaMP_7"), "--shard", "3/2"])
+    assert "expected i/n" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("command", ["from-table", "from-git"])

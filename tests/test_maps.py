@@ -13,7 +13,8 @@ from torch import nn
 from pplug import maps, probes
 from pplug.batches import Example
 from pplug.data import Data, load
-from pplug.embedder import Plug, PlugConfig
+from pplug.embedder import Plug
+from pplug.plug_config import PlugConfig
 from pplug.simulate import simulate
 from pplug.tasks import get_task
 

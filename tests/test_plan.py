@@ -6,9 +6,10 @@ import pytest
 
 from pplug.__main__ import main
 from pplug.config import GPU, LAPTOP, LLAMA, PAPER, QWEN, card
-from pplug.embedder import Plug, PlugConfig
+from pplug.embedder import Plug
 from pplug.paper import DATA
 from pplug.plan import CARD, LAPTOP_CPU, file_bytes, memory, needs, plan, plan_task, trained_parameters
+from pplug.plug_config import PlugConfig
 from pplug.tasks import TASKS
 
 PROFILES = {profile.name: profile for profile in (LAPTOP, GPU, PAPER, LLAMA, QWEN)}

@@ -3,11 +3,20 @@
 import ast
 from pathlib import Path
 
+import families
 import pytest
+import tiny
+import torch
+from safetensors.torch import load_file
+
+from pplug.encoders import load_encoder
+from pplug.errors import InputError
+from pplug.model import load_llm
 
 ROOT = Path(__file__).resolve().parent.parent
 FILES = sorted([*(ROOT / "pplug").glob("*.py"), *(ROOT / "benchmarks").glob("*.py")])
 READS_PICKLES = {"pickle", "cPickle", "dill", "joblib", "shelve", "marshal", "cloudpickle"}
+WITHOUT_WEIGHTS = {"AutoConfig", "AutoTokenizer", "PersonalizedLM"}  # classes whose `from_pretrained` may go without
 
 
 def dangers(source: str) -> list[str]:
@@ -23,6 +32,9 @@ def dangers(source: str) -> list[str]:
             called = ast.unparse(node.func)
             given = {keyword.arg: ast.unparse(keyword.value) for keyword in node.keywords}
             if called == "torch.load" and given.get("weights_only") != "True":
+                found.append(called)
+            is_llm = called.endswith(".from_pretrained") and called.split(".")[0] not in WITHOUT_WEIGHTS
+            if is_llm and given.get("use_safetensors") != "True":
                 found.append(called)
             if called in ("eval", "exec", "compile", "__import__", "os.system") or given.get("shell") == "True":
                 found.append(called)
@@ -44,12 +56,29 @@ def test_nothing_that_comes_with_data_is_run(path):
         "np.load(path, allow_pickle=True)",
         "from_pretrained(name, trust_remote_code=True)",
         "from_pretrained(name, trust_remote_code=choice)",
+        "AutoModelForCausalLM.from_pretrained(name)",
+        "kind.from_pretrained(name, use_safetensors=False)",
         "eval(text)",
         "subprocess.run(line, shell=True)",
     ],
 )
 def test_the_scan_finds_what_it_looks_for(source):
     assert dangers(source)
+
+
+def test_an_llm_or_encoder_that_is_a_pickle_is_refused(tmp_path):
+    for save, load in ((tiny.save_llm, load_llm), (save_bge, load_encoder)):
+        folder = tmp_path / load.__name__
+        save("t5", folder)
+        load(str(folder))
+        torch.save(load_file(folder / "model.safetensors"), folder / "pytorch_model.bin")
+        (folder / "model.safetensors").unlink()
+        with pytest.raises(InputError, match=f"{folder}.*cannot be loaded.*model.safetensors"):
+            load(str(folder))
+
+
+def save_bge(_, folder):
+    families.save_family("bge", folder, ["one two three", "four five"] * 5)
 
 
 def test_weights_on_disk_are_safetensors_alone():
