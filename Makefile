@@ -5,7 +5,9 @@ DONE := $(VENV)/.done
 export PPLUG_PROFILE ?= default
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint format lab write results
+TRUST := isolation forget vectors hostile fuzz safety faults repeatable statistics attacks
+
+.PHONY: help setup run test trust lint format lab write results
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -23,6 +25,10 @@ test: $(DONE) ## run all tests, then every notebook in the smoke profile
 	$(BIN)/python -m pytest -m "not long"
 	$(BIN)/python -m pytest -m long
 	PPLUG_PROFILE=smoke $(BIN)/python -m pytest --nbmake --nbmake-timeout=600 notebooks
+
+trust: $(DONE) ## run the tests behind the README's promises with many more cases; compare all notebooks' numbers
+	PPLUG_NIGHTLY=1 $(BIN)/python -m pytest $(TRUST:%=tests/test_%.py)
+	PPLUG_PROFILE=default $(BIN)/python -m pplug.notebooks --compare
 
 lint: $(DONE) ## check style and formatting, notebooks included
 	$(BIN)/ruff check .

@@ -57,7 +57,7 @@ def make_parser() -> argparse.ArgumentParser:
     one = commands.add_parser("plan", help="what a profile will need: parameters, disk, memory, hours")
     one.add_argument("profile", choices=("laptop", "gpu", "paper", "llama", "qwen"))
 
-    one = commands.add_parser("download", help="fetch LaMP's own files (CC BY-NC-SA 4.0)")
+    one = commands.add_parser("download", help="fetch LaMP's own files (for their licence see LICENCES.md)")
     one.add_argument("tasks", nargs="+", metavar="task", help="LaMP_2, ..., or all")
     one.add_argument("--split", choices=("time", "user"), default="time", help="time-based, as in the paper (default)")
     one.add_argument("--folder", type=Path, help="where to; data/time or data/user if not given")
