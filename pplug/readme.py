@@ -23,6 +23,7 @@ GOALS = {
     "06_compare_with_baselines": "every rival on the same users: scores, costs, cold start, where the plug loses",
     "07_your_own_users": "from a table of texts, or a git repository, to a personalised answer and its controls",
     "08_where_the_time_goes": "a training step part by part, against the published procedure and against its floor",
+    "09_what_an_embedding_reveals": "four attacks on the vectors, and what blurring them costs",
 }
 
 

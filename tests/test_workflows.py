@@ -81,4 +81,4 @@ def test_every_night_runs_the_long_ones_and_both_ends_of_the_bounds():
     nightly = yaml.safe_load((ROOT / ".github" / "workflows" / "nightly.yml").read_text(encoding="utf-8"))
     assert {"schedule", "workflow_dispatch"} == set(nightly[True])  # YAML 1.1 reads the key `on` as true
     assert nightly["jobs"]["bounds"]["strategy"]["matrix"]["resolution"] == ["lowest-direct", "highest"]
-    assert {"make run", "make trust"} < set(commands())
+    assert "make trust" in commands()
