@@ -5,7 +5,6 @@ an example's profile is a list of row numbers in it, oldest first.
 """
 
 import json
-import os
 import re
 import shutil
 from collections.abc import Iterator
@@ -15,7 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pplug.files import cache_folder, file_hash
+from pplug.files import cache_folder, file_hash, replacing
 from pplug.tasks import Task, build_input, get_task, history_text, parse_input
 
 if TYPE_CHECKING:
@@ -263,23 +262,22 @@ def _write_copy(copy: Path, task: Task, history: list[dict], splits: dict[str, l
     text = Value("string")
     columns = dict.fromkeys(("id", "user_id", "input", "output", "date"), text) | {"profile": List(Value("int32"))}
 
-    def save(rows: list[dict], features: dict, name: str) -> None:
+    def save(rows: list[dict], features: dict, path: Path) -> None:
         table = {column: [row[column] for row in rows] for column in features}  # by column: there may be no row
         shards = None if rows else 1  # of an empty table it would write none, and could not read that
-        Dataset.from_dict(table, features=Features(features)).save_to_disk(str(temporary / name), num_shards=shards)
+        Dataset.from_dict(table, features=Features(features)).save_to_disk(str(path), num_shards=shards)
 
-    temporary = copy.with_name(f".{copy.name}.{os.getpid()}.tmp")
-    shutil.rmtree(temporary, ignore_errors=True)
-    try:
-        with no_progress_bars():
-            save(history, dict.fromkeys(task.fields, text), "history")
-            for split, examples in splits.items():
-                save(examples, columns, split)
-        (temporary / "done").touch()
+    if not (copy / "done").exists():  # what is there without this mark is not whole
         shutil.rmtree(copy, ignore_errors=True)
-        temporary.rename(copy)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    try:
+        with replacing(copy) as temporary, no_progress_bars():
+            save(history, dict.fromkeys(task.fields, text), temporary / "history")
+            for split, examples in splits.items():
+                save(examples, columns, temporary / split)
+            (temporary / "done").touch()
+    except OSError:
+        if not (copy / "done").exists():  # else another process was faster: its copy is this one
+            raise
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from pplug.embedder import Plug, PlugConfig
 from pplug.encoders import Encoder, encode, load_encoder
-from pplug.files import replacing, write_text
+from pplug.files import write_bytes, write_text
 from pplug.hardware import own_device, shard
 from pplug.progress import no_loading_bars, no_old_advice
 from pplug.standin import SHIPPED
@@ -248,11 +248,11 @@ class PersonalizedLM(nn.Module):
 
     def save_pretrained(self, folder: str | Path) -> Path:
         """Write the plug alone: `plug.safetensors` and `plug.json` (its config, LLM, encoder, task, data hash)."""
-        from safetensors.torch import save_file
+        from safetensors.torch import save
 
         folder = Path(folder)
-        with replacing(folder / WEIGHTS) as temporary:
-            save_file({name: value.detach().cpu().contiguous() for name, value in self.state_dict().items()}, temporary)
+        values = {name: value.detach().cpu().contiguous() for name, value in self.state_dict().items()}
+        write_bytes(folder / WEIGHTS, save(values))
         write_text(folder / CONFIG, json.dumps({"plug": asdict(self.plug.config), **self.facts}, indent=1))
         return folder
 

@@ -17,7 +17,7 @@ from torch import nn
 
 from pplug.batches import Example, collate, prepare_example
 from pplug.data import Data
-from pplug.files import replacing
+from pplug.files import write_bytes
 from pplug.hardware import has_bfloat16
 from pplug.model import PersonalizedLM
 from pplug.tasks import build_input
@@ -188,15 +188,14 @@ def fit_user(
     file: Path,
 ) -> None:
     """Swap one user's parameters in: from `file`, or trained from `fresh` and written there."""
-    from safetensors.torch import load_file, save_file
+    from safetensors.torch import load_file, save
 
     if file.exists():
         swap_in(parameters, load_file(file))
         return
     swap_in(parameters, fresh)
     train_user(model, parameters, examples, learning_rate, int(hashlib.sha256(file.stem.encode()).hexdigest()[:8], 16))
-    with replacing(file) as temporary:
-        save_file({name: p.detach().cpu().contiguous() for name, p in parameters.items()}, temporary)
+    write_bytes(file, save({name: p.detach().cpu().contiguous() for name, p in parameters.items()}))
 
 
 def swap_in(parameters: dict[str, nn.Parameter], values: dict[str, torch.Tensor]) -> None:
