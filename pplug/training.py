@@ -1,9 +1,12 @@
 """Training the plug: transformers' Trainer around the batches of batches.py."""
 
 import csv
+import errno
+import functools
 import json
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -46,7 +49,7 @@ def train(
         seed: Of the order of examples and of subsampling. (The plug's initial weights are the caller's.)
         patience: Stop after this many evaluations (ten a run) without a better dev loss; 0 never stops.
         micro_batch: Examples in memory at once, on each device; a step adds up their gradients. All if None.
-        folder: Where checkpoints of the plug and `loss.csv` are written; a temporary folder if None.
+        folder: Where this run alone writes checkpoints of the plug and `loss.csv`; a temporary folder if None.
         resume: Continue from the last whole checkpoint in `folder`, exactly; from the beginning if there is none.
 
     Returns:
@@ -107,6 +110,7 @@ def train(
         model._ddp_params_and_buffers_to_ignore = names  # frozen alike in every process: nothing of it to send around
         for noisy in (PrinterCallback, ProgressCallback):  # the curve is returned and plotted, not printed
             trainer.remove_callback(noisy)
+        trainer._save_checkpoint = functools.partial(_save_checkpoint, trainer._save_checkpoint, out)
         trainer.train(resume_from_checkpoint=_last_checkpoint(out) if resume else None)
         model.eval()
         curve = [
@@ -117,6 +121,15 @@ def train(
         if folder:
             write_curve(out / "loss.csv", curve)
     return curve
+
+
+def _save_checkpoint(save: Callable, folder: Path, *given) -> None:
+    """Save a checkpoint; where that fails, say so: torch and safetensors name neither the file nor what is wrong."""
+    try:
+        save(*given)
+    except Exception as error:
+        wanted = "expected a folder with room that may be written to; the last whole checkpoint is kept for resume=True"
+        raise OSError(errno.EIO, f"{folder}: a checkpoint could not be written ({error}); {wanted}") from error
 
 
 def _last_checkpoint(folder: Path) -> str | None:

@@ -33,7 +33,7 @@ TASK = "LaMP-4"
 ENCODER = experiment.get_encoder("minilm")
 gc.freeze()  # Trainer has garbage collected several times, which would take most of a small training's time
 STEPS = 20  # of the training that goes on where it was stopped
-COMPARED = {"controls": (0, 1), "retrieval": (0,), "adapters": (0,)}  # groups of rows, and their seeds
+COMPARED = {"controls": (0,), "retrieval": (0,), "adapters": (0,)}  # rows, and their seeds
 TIMES = {"date", "seconds", "latency", "new_user_seconds"}  # all that may differ between two runs of one job
 
 
@@ -59,11 +59,22 @@ def profile(llm: Path):
     return replace(get_profile("smoke"), **few, llm=str(llm))
 
 
-def training(folder: Path, llm: Path) -> None:
-    """Two plugs through the cache, then one by `train` with checkpoints, which goes on where it was stopped."""
+def plugs(folder: Path, llm: Path) -> None:
+    """Two plugs through the cache."""
     os.environ["PPLUG_CACHE"] = str(folder / "cache")
     for seed in (0, 1):
         experiment.fit(TASK, profile(llm), seed)
+
+
+def training(folder: Path, llm: Path) -> None:
+    """Two plugs through the cache, and one by `train` with checkpoints, which goes on where it was stopped."""
+    checkpoints(folder, llm)
+    plugs(folder, llm)
+
+
+def checkpoints(folder: Path, llm: Path) -> None:
+    """One plug by `train`, in a folder of its own."""
+    os.environ["PPLUG_CACHE"] = str(folder / "cache")
     torch.manual_seed(0)
     model = experiment.build(*experiment.get_llm(str(llm)), tiny.MadeUpEncoder())
     examples = tiny.examples(model)
@@ -116,7 +127,7 @@ def overlapping(folder: Path, number: int) -> None:
         encoders.encode(ENCODER, mine[start : start + 10], folder / "cache", batch_size=4, progress=False)
 
 
-JOBS = {job.__name__: job for job in (encoding, training, comparing, writing, waiting)}
+JOBS = {job.__name__: job for job in (encoding, training, plugs, checkpoints, comparing, writing, waiting)}
 JOBS |= {f"overlapping {n}": lambda folder, llm, n=n: overlapping(folder, n) for n in range(3)}
 
 

@@ -9,7 +9,6 @@ import time
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 import psutil
 import pytest
 import tiny
@@ -22,6 +21,13 @@ KILLS = {
     "comparing": cases(usual=2, nightly=100),
     "writing": cases(usual=8, nightly=100),
 }
+FULL = {  # disks
+    "encoding": cases(usual=2, nightly=100),
+    "checkpoints": cases(usual=2, nightly=100),
+    "plugs": cases(usual=1, nightly=50),
+    "writing": cases(usual=2, nightly=100),
+} | ({"comparing": 20} if cases(usual=0, nightly=1) else {})
+AT_ONCE = ("encoding", "plugs", "writing") + (("comparing",) if cases(usual=0, nightly=1) else ())
 NOBODY = 65534
 
 
@@ -168,19 +174,16 @@ def told_by(start, name, folder, before) -> str:
         return ""
 
 
-@pytest.mark.parametrize("name", KILLS)
+@pytest.mark.parametrize("name", FULL)
 def test_a_full_disk_is_a_clear_error_and_a_rerun_goes_on(jobs, start, undisturbed, tmp_path, name):
     expected, _ = undisturbed(name)
-    failed = 0
-    for seed in range(KILLS[name] // 2):
+    for seed in range(FULL[name]):
         folder, rng = tmp_path / str(seed), random.Random(f"full/{name}/{seed}")
-        error = told_by(start, name, folder, partial(fill_disk, size=int(10 ** rng.uniform(1, 5))))
-        assert not error or ("File too large" in error and str(folder) in error), f"seed {seed}: {error}"
-        failed += bool(error)
+        error = told_by(start, name, folder, partial(fill_disk, size=int(10 ** rng.uniform(0, 3.9))))
+        assert error.startswith("OSError") and str(folder) in error and "expected a folder with room" in error
         run_to_the_end(start, name, folder)
         assert differing(jobs.left(folder), expected) == [], f"seed {seed}"
         shutil.rmtree(folder)
-    assert failed >= 1
 
 
 @pytest.mark.parametrize("name", ["encoding", "writing"])
@@ -197,7 +200,7 @@ def test_a_read_only_folder_is_a_clear_error_and_harms_nothing(jobs, start, undi
     assert differing(jobs.left(folder), expected) == []
 
 
-@pytest.mark.parametrize("name", KILLS)
+@pytest.mark.parametrize("name", AT_ONCE)
 def test_several_at_once_on_one_folder_end_as_one_would(jobs, start, undisturbed, tmp_path, name):
     expected, _ = undisturbed(name)
     for seed in range(cases(usual=1, nightly=10)):
@@ -224,6 +227,6 @@ def test_overlapping_texts_from_several_processes_at_once(jobs, start, tmp_path)
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("pplug.encoders.add", lambda *_: pytest.fail("a text is not in the store"))
             found = encode(jobs.ENCODER, texts, folder / "cache", progress=False)
-        assert np.abs(found - right).max() < 1e-3  # half precision, and batches of other company
+        assert (found * right).sum(axis=1).min() > 0.999  # what encoders.py promises; no two texts are as similar
         assert "left over" not in jobs.left(folder).values()
         shutil.rmtree(folder)
