@@ -267,7 +267,8 @@ def _write_copy(copy: Path, task: Task, history: list[dict], splits: dict[str, l
         shards = None if rows else 1  # of an empty table it would write none, and could not read that
         Dataset.from_dict(table, features=Features(features)).save_to_disk(str(path), num_shards=shards)
 
-    if not (copy / "done").exists():  # what is there without this mark is not whole
+    # In this order: a copy that another process finishes in between has its mark from the first moment, and stays.
+    if copy.exists() and not (copy / "done").exists():
         shutil.rmtree(copy, ignore_errors=True)
     try:
         with replacing(copy) as temporary, no_progress_bars():

@@ -32,7 +32,7 @@ transformers.utils.logging.set_verbosity_error()
 TASK = "LaMP-4"
 ENCODER = experiment.get_encoder("minilm")
 gc.freeze()  # Trainer has garbage collected several times, which would take most of a small training's time
-STEPS = 20  # of the training that goes on where it was stopped
+STEPS = 10  # of the training that goes on where it was stopped
 COMPARED = {"controls": (0,), "retrieval": (0,), "adapters": (0,)}  # rows, and their seeds
 TIMES = {"date", "seconds", "latency", "new_user_seconds"}  # all that may differ between two runs of one job
 
@@ -57,6 +57,12 @@ def profile(llm: Path):
     """A small run on a small LLM."""
     few = {"n_users": 3, "n_test": 2, "steps": 4, "batch_size": 4, "bootstrap": 40, "items_as_questions": False}
     return replace(get_profile("smoke"), **few, llm=str(llm))
+
+
+def loading(folder: Path, llm: Path) -> None:
+    """Simulated users' files, and their working copies."""
+    os.environ["PPLUG_CACHE"] = str(folder / "cache")
+    experiment.task_data(TASK, profile(llm))
 
 
 def plugs(folder: Path, llm: Path) -> None:
@@ -127,7 +133,7 @@ def overlapping(folder: Path, number: int) -> None:
         encoders.encode(ENCODER, mine[start : start + 10], folder / "cache", batch_size=4, progress=False)
 
 
-JOBS = {job.__name__: job for job in (encoding, training, plugs, checkpoints, comparing, writing, waiting)}
+JOBS = {job.__name__: job for job in (encoding, loading, training, plugs, checkpoints, comparing, writing, waiting)}
 JOBS |= {f"overlapping {n}": lambda folder, llm, n=n: overlapping(folder, n) for n in range(3)}
 
 

@@ -5,6 +5,7 @@ import os
 import random
 import resource
 import shutil
+import signal
 import time
 from functools import partial
 from pathlib import Path
@@ -27,7 +28,12 @@ FULL = {  # disks
     "plugs": cases(usual=1, nightly=50),
     "writing": cases(usual=2, nightly=100),
 } | ({"comparing": 20} if cases(usual=0, nightly=1) else {})
-AT_ONCE = ("encoding", "plugs", "writing") + (("comparing",) if cases(usual=0, nightly=1) else ())
+AT_ONCE = {  # times
+    "encoding": cases(usual=1, nightly=20),
+    "loading": cases(usual=5, nightly=200),
+    "plugs": cases(usual=1, nightly=10),
+    "writing": cases(usual=1, nightly=20),
+} | ({"comparing": 10} if cases(usual=0, nightly=1) else {})
 NOBODY = 65534
 
 
@@ -107,6 +113,7 @@ def test_killed_at_any_moment_a_rerun_ends_as_if_nothing_had_happened(jobs, star
         process.join(rng.uniform(0, seconds))
         process.kill()
         process.join()
+        assert process.exitcode in (0, -signal.SIGKILL), f"seed {seed}: it failed before it was killed"
         hits += process.exitcode != 0
         until = time.monotonic() + 10
         while still_running(process.pid) and time.monotonic() < until:
@@ -203,13 +210,13 @@ def test_a_read_only_folder_is_a_clear_error_and_harms_nothing(jobs, start, undi
 @pytest.mark.parametrize("name", AT_ONCE)
 def test_several_at_once_on_one_folder_end_as_one_would(jobs, start, undisturbed, tmp_path, name):
     expected, _ = undisturbed(name)
-    for seed in range(cases(usual=1, nightly=10)):
+    for seed in range(AT_ONCE[name]):
         folder = tmp_path / str(seed)
         processes = [start(name, folder) for _ in range(3)]
         for process in processes:
             process.join()
-        assert [process.exitcode for process in processes] == [0, 0, 0]
-        assert differing(jobs.left(folder), expected) == [], f"seed {seed}"
+        assert [process.exitcode for process in processes] == [0, 0, 0], f"time {seed}"
+        assert differing(jobs.left(folder), expected) == [], f"time {seed}"
 
 
 def test_overlapping_texts_from_several_processes_at_once(jobs, start, tmp_path):
