@@ -237,3 +237,26 @@ def test_overlapping_texts_from_several_processes_at_once(jobs, start, tmp_path)
         assert (found * right).sum(axis=1).min() > 0.999  # what encoders.py promises; no two texts are as similar
         assert "left over" not in jobs.left(folder).values()
         shutil.rmtree(folder)
+
+
+def test_a_working_copy_that_another_process_finished_first_is_kept(monkeypatch, tmp_path):
+    """To replace it would take it away from the other, which reads it already."""
+    from pplug import data
+    from pplug.simulate import simulate
+
+    simulate(tmp_path / "users", "LaMP-4", 2, seed=1)
+    read, others = data._read, []
+
+    def read_while_another_loads(*given):
+        found = read(*given)
+        if not others:
+            others.append(None)
+            data.load(tmp_path / "users", "LaMP-4", tmp_path)
+            others[0] = {path: path.stat().st_ino for path in (tmp_path / "data").rglob("*")}
+        return found
+
+    monkeypatch.setattr(data, "_read", read_while_another_loads)
+    assert len(data.load(tmp_path / "users", "LaMP-4", tmp_path).splits["dev"]) == 2
+    assert {path: path.stat().st_ino for path in (tmp_path / "data").rglob("*")} == others[0]
+    next((tmp_path / "data").glob("*/done")).unlink()  # as when its removal was interrupted
+    assert len(data.load(tmp_path / "users", "LaMP-4", tmp_path).splits["dev"]) == 2
