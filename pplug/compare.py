@@ -5,11 +5,12 @@ Rows come in groups (rivals.py); a group of a task and a seed is one record unde
 """
 
 import os
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
 
 import numpy as np
@@ -106,7 +107,7 @@ def run(profile: Profile, tasks: list[str] | None = None, log: Callable[[str], N
     todo.sort(key=lambda cell: (cell[0], cell[3]) != ("controls", 0))
     workers = _workers()
     with ProcessPoolExecutor(
-        workers, get_context("spawn"), _threads, (max(1, (os.cpu_count() or 1) // workers),)
+        workers, get_context("spawn"), _begin, (max(1, (os.cpu_count() or 1) // workers),)
     ) as pool:
         running = {pool.submit(run_group, *cell): cell for cell in todo}
         for done, future in enumerate(as_completed(running), 1):
@@ -135,7 +136,15 @@ def _workers() -> int:
     return 1 if torch.cuda.is_available() else min(4, os.cpu_count() or 1)
 
 
-def _threads(n: int) -> None:
+def _begin(threads: int) -> None:
+    """Start a worker: with its share of the threads, and watching its parent."""
     import torch
 
-    torch.set_num_threads(n)
+    torch.set_num_threads(threads)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """End this worker when its parent is gone, even by `kill -9`: it would go on with a cell that a rerun begins."""
+    parent_process().join()
+    os._exit(1)

@@ -4,7 +4,6 @@ Simulated, real and own data all come in through `load`. Each distinct history i
 an example's profile is a list of row numbers in it, oldest first.
 """
 
-import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pplug.errors import DataError
-from pplug.files import cache_folder, file_hash
+from pplug.files import cache_folder, file_hash, replacing
 from pplug.lamp_files import SPLITS, read_folder
 from pplug.reading import read_json, shown
 from pplug.tasks import Task, build_input, get_task, history_text
@@ -146,23 +145,23 @@ def _write_copy(copy: Path, task: Task, history: list[dict], splits: dict[str, l
     text = Value("string")
     columns = dict.fromkeys(("id", "user_id", "input", "output", "date"), text) | {"profile": List(Value("int32"))}
 
-    def save(rows: list[dict], features: dict, name: str) -> None:
+    def save(rows: list[dict], features: dict, path: Path) -> None:
         table = {column: [row[column] for row in rows] for column in features}  # by column: there may be no row
         shards = None if rows else 1  # of an empty table it would write none, and could not read that
-        Dataset.from_dict(table, features=Features(features)).save_to_disk(str(temporary / name), num_shards=shards)
+        Dataset.from_dict(table, features=Features(features)).save_to_disk(str(path), num_shards=shards)
 
-    temporary = copy.with_name(f".{copy.name}.{os.getpid()}.tmp")
-    shutil.rmtree(temporary, ignore_errors=True)
-    try:
-        with no_progress_bars():
-            save(history, dict.fromkeys(task.fields, text), "history")
-            for split, examples in splits.items():
-                save(examples, columns, split)
-        (temporary / "done").touch()
+    # In this order: a copy that another process finishes in between has its mark from the first moment, and stays.
+    if copy.exists() and not (copy / "done").exists():
         shutil.rmtree(copy, ignore_errors=True)
-        temporary.rename(copy)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    try:
+        with replacing(copy) as temporary, no_progress_bars():
+            save(history, dict.fromkeys(task.fields, text), temporary / "history")
+            for split, examples in splits.items():
+                save(examples, columns, temporary / split)
+            (temporary / "done").touch()
+    except OSError:
+        if not (copy / "done").exists():  # else another process was faster: its copy is this one
+            raise
 
 
 @contextmanager

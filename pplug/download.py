@@ -1,4 +1,4 @@
-"""Fetching LaMP's own files (licence: LICENCES.md): resumable, checked to be that task's before they take their name."""
+"""Fetching LaMP's own files (licence: LICENCES.md): resumable, checked before they take their name."""
 
 import json
 import time

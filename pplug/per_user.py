@@ -6,7 +6,9 @@ gain over it is not task tuning.
 """
 
 import hashlib
+import json
 import math
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,7 +19,7 @@ from torch import nn
 
 from pplug.batches import Example, collate, prepare_example
 from pplug.data import Data
-from pplug.files import replacing
+from pplug.files import write_bytes, write_text
 from pplug.hardware import has_bfloat16
 from pplug.model import PersonalizedLM
 from pplug.tasks import build_input
@@ -186,17 +188,25 @@ def fit_user(
     examples: list[Example],
     learning_rate: float,
     file: Path,
-) -> None:
-    """Swap one user's parameters in: from `file`, or trained from `fresh` and written there."""
-    from safetensors.torch import load_file, save_file
+) -> float:
+    """Swap one user's parameters in: from `file`, or trained from `fresh` and written there.
 
+    Returns:
+        The seconds their training took, also where that was in an earlier run.
+    """
+    from safetensors.torch import load_file, save
+
+    beside = file.with_suffix(".json")
     if file.exists():
         swap_in(parameters, load_file(file))
-        return
+        return json.loads(beside.read_text())["seconds"]
+    start = time.perf_counter()
     swap_in(parameters, fresh)
     train_user(model, parameters, examples, learning_rate, int(hashlib.sha256(file.stem.encode()).hexdigest()[:8], 16))
-    with replacing(file) as temporary:
-        save_file({name: p.detach().cpu().contiguous() for name, p in parameters.items()}, temporary)
+    seconds = time.perf_counter() - start
+    write_text(beside, json.dumps({"seconds": seconds}))  # first: a run that is stopped in between trains again
+    write_bytes(file, save({name: p.detach().cpu().contiguous() for name, p in parameters.items()}))
+    return seconds
 
 
 def swap_in(parameters: dict[str, nn.Parameter], values: dict[str, torch.Tensor]) -> None:

@@ -187,11 +187,9 @@ def adapters(s: Setting) -> Iterator[tuple[str, Row]]:
             for at in adapted_users(s):
                 file = folder / method.replace(" ", "-") / f"{at}.safetensors"
                 own = per_user.prepare_own(model, per_user.own_examples(s.data, s.examples[at]))
-                start = time.perf_counter()
-                is_new = not file.exists()
-                per_user.fit_user(model, parameters, fresh, own, rate, file)
-                if is_new and own:
-                    seconds.append(time.perf_counter() - start)
+                taken = per_user.fit_user(model, parameters, fresh, own, rate, file)
+                if own:
+                    seconds.append(taken)
                 texts += predict(model, [s.prepared[at]], **s.options)
                 size.append(file.stat().st_size)
             at = adapted_users(s)[: costs.TIMED_USERS]

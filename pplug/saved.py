@@ -9,7 +9,7 @@ from torch import Tensor
 
 from pplug.embedder import Plug
 from pplug.errors import DataError, InputError
-from pplug.files import replacing, write_text
+from pplug.files import write_bytes, write_text
 from pplug.plug_config import PlugConfig
 from pplug.reading import read_json, shown
 from pplug.tasks import get_task
@@ -21,10 +21,9 @@ BACKBONE = "input_encoder.backbone."  # of weights whose names and shapes the en
 
 def write_plug(folder: Path, plug: Plug, weights: dict[str, Tensor], facts: dict) -> None:
     """Write a plug's weights, its config and the facts about it."""
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
-    with replacing(folder / WEIGHTS) as temporary:
-        save_file({name: value.detach().cpu().contiguous() for name, value in weights.items()}, temporary)
+    write_bytes(folder / WEIGHTS, save({name: value.detach().cpu().contiguous() for name, value in weights.items()}))
     write_text(folder / CONFIG, json.dumps({"plug": asdict(plug.config), **facts}, indent=1))
 
 

@@ -1,14 +1,18 @@
 """Training the plug: transformers' Trainer around the batches of batches.py."""
 
 import csv
+import errno
+import functools
+import json
 import os
-import tempfile
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
 
 from pplug.batches import Example, Visits, collate
-from pplug.files import replacing
+from pplug.files import cache_folder, replacing, scratch
 from pplug.hardware import has_bfloat16
 from pplug.model import PersonalizedLM
 
@@ -45,8 +49,8 @@ def train(
         seed: Of the order of examples and of subsampling. (The plug's initial weights are the caller's.)
         patience: Stop after this many evaluations (ten a run) without a better dev loss; 0 never stops.
         micro_batch: Examples in memory at once, on each device; a step adds up their gradients. All if None.
-        folder: Where checkpoints of the plug and `loss.csv` are written; a temporary folder if None.
-        resume: Continue from the last checkpoint in `folder`, exactly.
+        folder: Where this run alone writes checkpoints of the plug and `loss.csv`; a temporary folder if None.
+        resume: Continue from the last whole checkpoint in `folder`, exactly; from the beginning if there is none.
 
     Returns:
         The loss curve: `{"step", "loss"}` and `{"step", "eval_loss"}` rows.
@@ -61,8 +65,8 @@ def train(
         raise ValueError(
             f"a batch of {batch_size} cannot be made of {at_once} examples at a time in {processes} process(es)"
         )
-    with tempfile.TemporaryDirectory() as scratch:
-        out = Path(folder) if folder else Path(scratch)
+    with scratch(cache_folder() / "training") as temporary:
+        out = Path(folder) if folder else temporary
         every = max(1, steps // 10)
         arguments = TrainingArguments(
             output_dir=str(out),
@@ -106,7 +110,8 @@ def train(
         model._ddp_params_and_buffers_to_ignore = names  # frozen alike in every process: nothing of it to send around
         for noisy in (PrinterCallback, ProgressCallback):  # the curve is returned and plotted, not printed
             trainer.remove_callback(noisy)
-        trainer.train(resume_from_checkpoint=resume)
+        trainer._save_checkpoint = functools.partial(_save_checkpoint, trainer._save_checkpoint, out)
+        trainer.train(resume_from_checkpoint=_last_checkpoint(out) if resume else None)
         model.eval()
         curve = [
             {"step": row["step"]} | {key: row[key] for key in ("loss", "eval_loss") if key in row}
@@ -116,6 +121,27 @@ def train(
         if folder:
             write_curve(out / "loss.csv", curve)
     return curve
+
+
+def _save_checkpoint(save: Callable, folder: Path, *given) -> None:
+    """Save a checkpoint; where that fails, say so: torch and safetensors name neither the file nor what is wrong."""
+    try:
+        save(*given)
+    except Exception as error:
+        wanted = "expected a folder with room that may be written to; the last whole checkpoint is kept for resume=True"
+        raise OSError(errno.EIO, f"{folder}: a checkpoint could not be written ({error}); {wanted}") from error
+
+
+def _last_checkpoint(folder: Path) -> str | None:
+    """The last whole checkpoint, if there is one; what a killed run left half-written is removed."""
+    whole = []
+    for path in folder.glob("checkpoint-*"):
+        try:
+            json.loads((path / "trainer_state.json").read_text())  # the file written last
+            whole.append(path)
+        except (OSError, ValueError):
+            shutil.rmtree(path, ignore_errors=True)  # each of several processes tries
+    return str(max(whole, key=lambda path: int(path.name.split("-")[1]))) if whole else None
 
 
 def _two_rates(model: PersonalizedLM, learning_rate: float) -> torch.optim.AdamW | None:

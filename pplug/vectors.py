@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pplug.files import file_hash, replacing
+from pplug.files import file_hash, remove_left, write_bytes
 
 MERGE_AT = 32  # small shards become one shard
 LARGE_SHARD = 50_000  # rows; larger shards are left as they are
@@ -20,6 +20,7 @@ LARGE_SHARD = 50_000  # rows; larger shards are left as they are
 
 def read(folder: Path, keys: np.ndarray, width: int) -> tuple[np.ndarray, np.ndarray]:
     """Look up sorted distinct keys, [N] S16 → vectors, [N, D] float16, and whether the store has them, [N] bool."""
+    remove_left(folder)  # here too, since nothing may be left to write
     vectors, found = np.empty((len(keys), width), dtype=np.float16), np.zeros(len(keys), dtype=bool)
     for stored, records in shards(folder).values():
         if records["vector"].shape[1:] != (width,):
@@ -76,8 +77,7 @@ def _write(folder: Path, records: np.ndarray) -> Path:
     buffer = io.BytesIO()
     np.save(buffer, records, allow_pickle=False)
     path = folder / f"{hashlib.sha256(buffer.getbuffer()).hexdigest()[:32]}.npy"
-    with replacing(path) as temporary:
-        temporary.write_bytes(buffer.getbuffer())
+    write_bytes(path, buffer.getbuffer())
     return path
 
 

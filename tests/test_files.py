@@ -1,6 +1,10 @@
 """Files that are whole or not there, hashes, and where the cache is."""
 
 import hashlib
+import os
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -8,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import pplug
-from pplug.files import cache_folder, file_hash, replacing, write_text
+from pplug import files
+from pplug.files import cache_folder, file_hash, remove_left, replacing, scratch, write_text
 
 
 def names(folder: Path) -> list[str]:
@@ -50,6 +55,70 @@ def test_text_that_cannot_be_encoded_leaves_nothing(tmp_path):
     with pytest.raises(UnicodeEncodeError):
         write_text(tmp_path / "a.txt", "half \ud800")
     assert names(tmp_path) == []
+
+
+def test_a_failed_write_says_which_file_and_what_would_be_right(tmp_path):
+    (tmp_path / "a").write_text("a file where a folder should be")
+    with pytest.raises(OSError, match=r"a/b.txt: .*: not written.*expected a folder.*PPLUG_CACHE"):
+        write_text(tmp_path / "a" / "b.txt", "x")
+    with pytest.raises(OSError, match=r"c.txt: the disk is broken: not written"), replacing(tmp_path / "c.txt"):
+        raise OSError("the disk is broken")
+
+
+def test_a_folder_takes_its_name_when_it_is_whole_and_replaces_none(tmp_path):
+    for content in ("first", "second"):
+        try:
+            with replacing(tmp_path / "a") as temporary:
+                temporary.mkdir()
+                (temporary / "x").write_text(content)
+        except OSError:
+            assert content == "second"
+    assert names(tmp_path) == ["a"] and (tmp_path / "a" / "x").read_text() == "first"
+
+
+def dead() -> int:
+    """The number of a process that has ended."""
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    return process.pid
+
+
+def test_the_next_writer_removes_what_killed_processes_left(tmp_path):
+    here, gone = files._here(), dead()
+    (tmp_path / f".b.txt.{here}-{gone}.tmp").write_text("ha")
+    (tmp_path / f".c.{here}-{gone}.tmp" / "deep").mkdir(parents=True)
+    others = [f".d.{here}-{os.getppid()}.tmp", f".e.0a0a0a0a-{gone}.tmp", ".of.somebody.tmp", f"f.{here}-{gone}.tmp"]
+    for name in others:  # of a running process, of another machine, of another program, not hidden
+        (tmp_path / name).touch()
+    write_text(tmp_path / "a.txt", "whole")
+    assert names(tmp_path) == sorted(["a.txt", *others])
+    for name in others:
+        os.utime(tmp_path / name, times=(time.time() - 2 * files.DAY,) * 2)
+    remove_left(tmp_path)
+    assert names(tmp_path) == sorted(["a.txt", *others[2:]])  # after a day, nobody is writing there any more
+    remove_left(tmp_path / "not there")
+
+
+def test_a_process_that_was_killed_but_not_yet_seen_off_counts_as_gone(tmp_path):
+    process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    left = tmp_path / f".a.{files._here()}-{process.pid}.tmp"
+    left.touch()
+    remove_left(tmp_path)
+    assert left.exists()
+    process.kill()
+    until = time.monotonic() + 30
+    while left.exists() and time.monotonic() < until:
+        remove_left(tmp_path)
+    assert not left.exists()
+    process.wait()
+
+
+def test_what_stands_in_a_scratch_folder_is_removed(tmp_path):
+    with pytest.raises(KeyError), scratch(tmp_path / "deep" / "a") as temporary:
+        temporary.mkdir()
+        (temporary / "x").touch()
+        raise KeyError
+    assert names(tmp_path / "deep") == []
 
 
 @settings(max_examples=30)

@@ -57,8 +57,11 @@ def test_users_do_not_depend_on_who_came_before_and_are_trained_once(tuned, tmp_
     with installed(tuned, "LoRA") as parameters:
         fresh = {name: p.detach().clone() for name, p in parameters.items()}
 
+        seconds = {}
+
         def fitted(user: str, folder: str) -> list[torch.Tensor]:
-            fit_user(tuned, parameters, fresh, theirs[user], 0.05, tmp_path / folder / f"{user}.safetensors")
+            file = tmp_path / folder / f"{user}.safetensors"
+            seconds[file] = fit_user(tuned, parameters, fresh, theirs[user], 0.05, file)
             return [p.detach().clone() for p in parameters.values()]
 
         first = {user: fitted(user, "one") for user in ("a", "b")}
@@ -67,7 +70,9 @@ def test_users_do_not_depend_on_who_came_before_and_are_trained_once(tuned, tmp_
             assert all(torch.equal(x, y) for x, y in zip(first[user], second[user], strict=True))
         assert not all(torch.equal(x, y) for x, y in zip(first["a"], first["b"], strict=True))
         monkeypatch.setattr("pplug.per_user.train_user", lambda *_: pytest.fail("trained again"))
+        took = dict(seconds)
         assert all(torch.equal(x, y) for x, y in zip(first["a"], fitted("a", "one"), strict=True))
+        assert seconds == took and all(took.values())  # the cost of a user stays what it was, also in a later run
 
 
 def test_a_user_without_texts_keeps_the_new_ones(tuned):

@@ -53,10 +53,27 @@ def test_resuming_is_exact(llm, tmp_path):
     kept = sorted(p.name for p in (tmp_path / "whole").glob("checkpoint-*"))
     assert kept == ["checkpoint-10", "checkpoint-9"]
     (tmp_path / "whole" / "checkpoint-10").rename(tmp_path / "lost")  # as if it had been stopped after step 9
+    (tmp_path / "whole" / "checkpoint-10").mkdir()  # or while it wrote the next one
+    (tmp_path / "whole" / "checkpoint-10" / "trainer_state.json").write_text('{"epoch": 1.')
     resumed = fresh()
     curve = run(resumed, folder=tmp_path / "whole", steps=10, resume=True)
     assert tiny.weight_hash(resumed.plug) == tiny.weight_hash(whole.plug)
     assert curve == expected
+
+
+def test_resuming_before_the_first_checkpoint_starts_at_the_beginning(t5, tmp_path):
+    (tmp_path / "checkpoint-1").mkdir()
+    curve = run(build(*t5, tiny.MadeUpEncoder()), folder=tmp_path, steps=2, resume=True)
+    assert [row["step"] for row in curve if "loss" in row] == [1, 2]
+
+
+def test_a_checkpoint_that_cannot_be_written_is_a_clear_error(t5, tmp_path, monkeypatch):
+    def fail(*_, **__):
+        raise RuntimeError("unexpected pos 64 vs 0")  # as torch has it on a full disk
+
+    monkeypatch.setattr("torch.save", fail)
+    with pytest.raises(OSError, match=r"here: a checkpoint could not be written \(unexpected pos.*expected a folder"):
+        run(build(*t5, tiny.MadeUpEncoder()), folder=tmp_path / "here", steps=2)
 
 
 def test_a_checkpoint_holds_the_plug_alone(model, tmp_path):
