@@ -14,7 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pplug.files import cache_folder, file_hash, replacing
+from pplug.files import cache_folder, file_hash, remove_left, replacing
 from pplug.tasks import Task, build_input, get_task, history_text, parse_input
 
 if TYPE_CHECKING:
@@ -85,6 +85,7 @@ def load(folder: str | Path, task: str, cache: str | Path | None = None) -> Data
     digest = file_hash(*files)
     present = "-".join(path.name.split("_")[0] for path in files if "questions" in path.name)  # a hash knows no names
     copy = (Path(cache) if cache else cache_folder()) / "data" / f"{spec.name}-{digest[:16]}-{present}-{FORMAT}"
+    remove_left(copy.parent)
     if not (copy / "done").exists():
         _write_copy(copy, spec, *_read(folder, spec))
     from datasets import load_from_disk
