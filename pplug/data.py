@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pplug.errors import DataError
-from pplug.files import cache_folder, file_hash, replacing
+from pplug.files import cache_folder, file_hash, remove_left, replacing
 from pplug.lamp_files import SPLITS, read_folder
 from pplug.reading import read_json, shown
 from pplug.tasks import Task, build_input, get_task, history_text
@@ -81,6 +81,7 @@ def load(folder: str | Path, task: str, cache: str | Path | None = None) -> Data
     digest = file_hash(*files)
     present = "-".join(path.name.split("_")[0] for path in files if "questions" in path.name)  # a hash knows no names
     copy = (Path(cache) if cache else cache_folder()) / "data" / f"{spec.name}-{digest[:16]}-{present}-{FORMAT}"
+    remove_left(copy.parent)
     if not (copy / "done").exists():
         _write_copy(copy, spec, *read_folder(folder, spec))
     from datasets import load_from_disk

@@ -64,13 +64,21 @@ def write_text(path: str | Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
-def remove_left(folder: Path) -> None:
-    """Remove the temporary files and folders of processes that are gone: were killed, or lost their machine."""
-    for path in folder.glob(".*.tmp"):
-        owner = re.fullmatch(r"\..+\.([0-9a-f]{8})-(\d+)\.tmp", path.name)
-        with suppress(OSError):  # another process removed it, or it may not be removed by this one
-            if owner and (not _may_run(owner[1], int(owner[2])) or path.stat().st_mtime < time.time() - DAY):
-                _remove(path)
+def remove_left(folder: Path, deep: bool = False) -> None:
+    """Remove the temporary files and folders of processes that are gone: were killed, or lost their machine.
+
+    Args:
+        folder: Where to look; it need not be there.
+        deep: Whether also in the folders in it.
+    """
+    for parent, folders, files in os.walk(folder):  # heeds no error: others may be removing the same
+        for name in (*folders, *files):
+            path, owner = Path(parent) / name, re.fullmatch(r"\..+\.([0-9a-f]{8})-(\d+)\.tmp", name)
+            with suppress(OSError):
+                if owner and (not _may_run(owner[1], int(owner[2])) or path.stat().st_mtime < time.time() - DAY):
+                    _remove(path)
+        if not deep:
+            return
 
 
 @functools.cache
@@ -117,4 +125,12 @@ def file_hash(*paths: str | Path) -> str:
 def cache_folder() -> Path:
     """Where downloaded or computed files are kept: `$PPLUG_CACHE`, else `.cache/pplug` in the repository."""
     default = Path(__file__).resolve().parent.parent / ".cache" / "pplug"
-    return Path(os.environ.get("PPLUG_CACHE") or default)
+    folder = Path(os.environ.get("PPLUG_CACHE") or default)
+    _tidy(folder)
+    return folder
+
+
+@functools.cache
+def _tidy(folder: Path) -> None:
+    """Once a process: where all is finished nobody writes again, so no writer comes to remove what was left there."""
+    remove_left(folder, deep=True)

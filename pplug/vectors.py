@@ -20,7 +20,7 @@ LARGE_SHARD = 50_000  # rows; larger shards are left as they are
 
 def read(folder: Path, keys: np.ndarray, width: int) -> tuple[np.ndarray, np.ndarray]:
     """Look up sorted distinct keys, [N] S16 → vectors, [N, D] float16, and whether the store has them, [N] bool."""
-    remove_left(folder)  # here too, since nothing may be left to write
+    remove_left(folder)
     vectors, found = np.empty((len(keys), width), dtype=np.float16), np.zeros(len(keys), dtype=bool)
     for stored, records in shards(folder).values():
         if records["vector"].shape[1:] != (width,):

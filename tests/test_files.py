@@ -99,6 +99,13 @@ def test_the_next_writer_removes_what_killed_processes_left(tmp_path):
     remove_left(tmp_path / "not there")
 
 
+def test_the_cache_is_tidied_where_nobody_writes_again(tmp_path, monkeypatch):
+    left = tmp_path / "plugs" / "deep" / f".plug.safetensors.{files._here()}-{dead()}.tmp"
+    left.mkdir(parents=True)
+    monkeypatch.setenv("PPLUG_CACHE", str(tmp_path))
+    assert cache_folder() == tmp_path and not left.exists() and left.parent.exists()
+
+
 def test_a_process_that_was_killed_but_not_yet_seen_off_counts_as_gone(tmp_path):
     process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
     left = tmp_path / f".a.{files._here()}-{process.pid}.tmp"

@@ -43,9 +43,17 @@ def soft_prompts(model, examples):
     return [joined[row, start : start + model.plug.tokens] for row, start in enumerate(starts.tolist())]
 
 
-def target_logits(model, examples):
+def padded_left(model, batch):
+    """The same batch with the padding of its inputs moved from the right to the left."""
+    moved = ["input_ids", "attention_mask"] + ([] if model.is_encoder_decoder else ["labels"])
+    padding = (batch["attention_mask"] == 0).sum(dim=1).tolist()
+    return batch | {k: torch.stack([r.roll(n) for r, n in zip(batch[k], padding, strict=True)]) for k in moved}
+
+
+def target_logits(model, examples, left=False):
     """The logits each target token is predicted from."""
     batch = collate(model, examples)
+    batch = padded_left(model, batch) if left else batch
     logits, found = model(**batch)["logits"], []
     shift = logits.shape[1] - batch["labels"].shape[1] - (not model.is_encoder_decoder)
     for row, labels in enumerate(batch["labels"]):
@@ -66,10 +74,12 @@ def test_every_user_in_company_gets_what_she_gets_alone(fresh, beams, drawn):
     options = {"max_new_tokens": 4, "num_beams": beams}
     with torch.inference_mode():
         together = soft_prompts(fresh, examples), target_logits(fresh, examples)
+        left = target_logits(fresh, examples, left=True)
         texts = fresh.generate_batch(collate(fresh, examples, for_generation=True), **options)
         for row, own in enumerate(examples):
             alone = soft_prompts(fresh, [own])[0], target_logits(fresh, [own])[0]
             assert apart(together[0][row], alone[0]) <= TOLERANCE and apart(together[1][row], alone[1]) <= TOLERANCE
+            assert apart(left[row], alone[1]) <= TOLERANCE
             assert texts[row] == fresh.generate_batch(collate(fresh, [own], for_generation=True), **options)[0]
 
 
