@@ -1,8 +1,9 @@
 """A test of the tests: no advantage is found where there is none, and one that was planted is found at its size.
 
 The intervals are percentile bootstraps over users, or over users and training seeds. Measured on 2,000 comparisons of
-equals of each kind, with one seed 6.1 % of them exclude zero at 40 users and 5.5 % at 200; with three seeds 0.5 %, because
-three seeds are few to resample: such intervals are too wide rather than too narrow. Planted effects lie within 95 %.
+equals of each kind, with one seed 6.1 % of them exclude zero at 40 users and 5.5 % at 200; with three seeds 0.5 %,
+because three seeds are few to resample: such intervals are too wide rather than too narrow. Of the intervals of a
+planted effect, 94.5 % and 95.2 % hold it.
 """
 
 import random
