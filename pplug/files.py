@@ -64,6 +64,26 @@ def write_text(path: str | Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Hold off other processes that ask for the same, while a file is read and written anew with more in it.
+
+    The lock ends with its process, however that ends. Where the system has no such lock, none is held.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    opened = None
+    with suppress(ImportError, OSError):  # Windows; some network disks
+        import fcntl
+
+        opened = os.open(folder, os.O_RDONLY)
+        fcntl.flock(opened, fcntl.LOCK_EX)
+    try:
+        yield
+    finally:
+        if opened is not None:
+            os.close(opened)
+
+
 def remove_left(folder: Path, deep: bool = False) -> None:
     """Remove the temporary files and folders of processes that are gone: were killed, or lost their machine.
 

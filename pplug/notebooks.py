@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from pplug.config import DEFAULT, get_profile
-from pplug.files import write_text
+from pplug.files import alone_in, write_text
 from pplug.reruns import compare
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -190,12 +190,13 @@ RECORD = Path("results") / "timings.json"  # beside notebooks/; the README's min
 
 def record(path: Path, profile: str, run: Run) -> None:
     """Add a run to `timings.json`, in the place of an earlier one of the same notebook."""
-    runs = {}
-    if path.exists():
-        runs = {entry["name"]: entry for entry in json.loads(path.read_text(encoding="utf-8"))["notebooks"]}
-    runs[run.name] = asdict(run) | {"machine": machine()}
-    notebooks = [runs[name] for name in sorted(runs)]
-    write_text(path, json.dumps({"profile": profile, "notebooks": notebooks}, indent=1) + "\n")
+    with alone_in(path.parent):  # else of two runs at once, one loses what the other adds
+        runs = {}
+        if path.exists():
+            runs = {entry["name"]: entry for entry in json.loads(path.read_text(encoding="utf-8"))["notebooks"]}
+        runs[run.name] = asdict(run) | {"machine": machine()}
+        notebooks = [runs[name] for name in sorted(runs)]
+        write_text(path, json.dumps({"profile": profile, "notebooks": notebooks}, indent=1) + "\n")
 
 
 def machine() -> dict:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import pplug
 from pplug import files
-from pplug.files import cache_folder, file_hash, remove_left, replacing, scratch, write_text
+from pplug.files import alone_in, cache_folder, file_hash, remove_left, replacing, scratch, write_text
 
 
 def names(folder: Path) -> list[str]:
@@ -118,6 +118,26 @@ def test_a_process_that_was_killed_but_not_yet_seen_off_counts_as_gone(tmp_path)
         remove_left(tmp_path)
     assert not left.exists()
     process.wait()
+
+
+def test_one_process_at_a_time_is_alone_in_a_folder(tmp_path):
+    add = """
+import pathlib, sys, time
+from pplug.files import alone_in, write_text
+path = pathlib.Path(sys.argv[1]) / "n"
+for _ in range(20):
+    with alone_in(path.parent):
+        n = int(path.read_text())
+        time.sleep(0.001)
+        write_text(path, str(n + 1))
+"""
+    write_text(tmp_path / "n", "0")
+    command, root = [sys.executable, "-c", add, tmp_path], Path(pplug.__file__).parent.parent
+    processes = [subprocess.Popen(command, cwd=root) for _ in "abc"]
+    assert [process.wait() for process in processes] == [0, 0, 0]
+    assert (tmp_path / "n").read_text() == "60" and names(tmp_path) == ["n"]
+    with pytest.raises(OSError, match="from within"), alone_in(tmp_path / "new"):
+        raise OSError("from within")
 
 
 def test_what_stands_in_a_scratch_folder_is_removed(tmp_path):
