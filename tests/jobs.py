@@ -111,7 +111,7 @@ def writing(folder: Path, llm: Path) -> None:
     for seed in range(60):
         scores = np.random.default_rng(seed).random(2000)
         results.save_record({"task": TASK, "seed": seed, "scores": {"plug": scores}}, "main", f"s{seed}", folder)
-        run = notebooks.Run(f"0{seed % 9}_lesson", "", float(seed), 2.0 * seed, seed)
+        run = notebooks.Run(f"0{seed % 9}_lesson", "", float(seed), 2.0 * seed, seed, "0" * 64)
         notebooks.record(folder / "timings.json", "smoke", run)
         if seed % 20 == 19:
             readme.update(readme_of)
