@@ -78,6 +78,7 @@ def forget(
     for copy in (cache / "data").glob(
         f"{spec.name}-*"
     ):  # of any state the files were ever in; they are soon made again
+        (copy / "done").unlink(missing_ok=True)  # first: half a copy must not look like a whole one
         shutil.rmtree(copy)
     for path, questions in after.items():  # outputs first: the questions tell a second run whose they are
         ids = {str(question["id"]) for question in before[path]} - {str(question["id"]) for question in questions}
