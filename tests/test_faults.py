@@ -249,7 +249,7 @@ def test_a_working_copy_that_another_process_finished_first_is_kept(monkeypatch,
     from pplug.simulate import simulate
 
     simulate(tmp_path / "users", "LaMP-4", 2, seed=1)
-    read, others = data._read, []
+    read, others = data.read_folder, []
 
     def read_while_another_loads(*given):
         found = read(*given)
@@ -259,7 +259,7 @@ def test_a_working_copy_that_another_process_finished_first_is_kept(monkeypatch,
             others[0] = {path: path.stat().st_ino for path in (tmp_path / "data").rglob("*")}
         return found
 
-    monkeypatch.setattr(data, "_read", read_while_another_loads)
+    monkeypatch.setattr(data, "read_folder", read_while_another_loads)
     assert len(data.load(tmp_path / "users", "LaMP-4", tmp_path).splits["dev"]) == 2
     assert {path: path.stat().st_ino for path in (tmp_path / "data").rglob("*")} == others[0]
     next((tmp_path / "data").glob("*/done")).unlink()  # as when its removal was interrupted
