@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-DAY = 24 * 60 * 60  # seconds without a change after which a temporary path is nobody's: also a training saves more often
+DAY = 24 * 60 * 60  # seconds after which a temporary path that nobody touched is nobody's; trainings touch theirs
 
 
 @contextmanager
