@@ -19,7 +19,7 @@ help: ## list these targets
 setup: $(DONE) ## make .venv and install everything the notebooks and tests need
 
 run: $(DONE) ## execute every notebook; time, peak memory and outcome of each; copies in executed/<profile>/
-	$(BIN)/python -m pplug.notebooks $(NAMES)
+	$(BIN)/python -m tools.notebooks $(NAMES)
 
 test: $(DONE) ## run all tests, then every notebook in the smoke profile
 	$(BIN)/python -m pytest -m "not long"
@@ -28,7 +28,7 @@ test: $(DONE) ## run all tests, then every notebook in the smoke profile
 
 trust: $(DONE) ## run the tests behind the README's promises with many more cases; compare all notebooks' numbers
 	PPLUG_NIGHTLY=1 $(BIN)/python -m pytest $(TRUST:%=tests/test_%.py)
-	PPLUG_PROFILE=default $(BIN)/python -m pplug.notebooks --compare
+	PPLUG_PROFILE=default $(BIN)/python -m tools.notebooks --compare
 
 lint: $(DONE) ## check style and formatting, notebooks included
 	$(BIN)/ruff check .
@@ -42,8 +42,8 @@ lab: $(DONE) ## open the notebooks in JupyterLab
 	$(BIN)/jupyter-lab notebooks
 
 write: $(DONE) ## run the default profile and write its outputs into notebooks/ and README.md, to be committed
-	PPLUG_PROFILE=default $(BIN)/python -m pplug.notebooks --write $(NAMES)
-	$(BIN)/python -m pplug readme
+	PPLUG_PROFILE=default $(BIN)/python -m tools.notebooks --write $(NAMES)
+	$(BIN)/python -m tools.readme
 
 results: $(DONE) ## make the recorded runs in results/ again
 	$(BIN)/python -m pplug grid

@@ -5,7 +5,7 @@ import numpy as np
 from benchmarks.released import encode_in_file_order
 from benchmarks.shapes import profile_entries
 from benchmarks.timing import alternate
-from pplug.encoders import encode_texts, load_encoder
+from pplug.method.encoders import encode_texts, load_encoder
 
 SAMPLE = 1500  # distinct texts that are encoded in one repeat
 LAMP_4_PAIRS = round((12_500 + 1_500) * 204.6)  # the paper's counts: questions, times the mean length of a history

@@ -11,12 +11,12 @@ from pathlib import Path
 import torch
 
 from benchmarks.shapes import ReadyTokens, lamp_examples
-from pplug.batches import collate
-from pplug.encoders import Encoder, encode_texts, load_encoder
-from pplug.model import PersonalizedLM, build
-from pplug.results import environment, markdown, save_record
-from pplug.shapes import count, make_model
-from pplug.training import train
+from pplug.method.batches import collate
+from pplug.method.encoders import Encoder, encode_texts, load_encoder
+from pplug.method.model import PersonalizedLM, build
+from pplug.method.training import train
+from pplug.study.records import environment, markdown, save_record
+from pplug.study.shapes import count, make_model
 
 ENCODER = "BAAI/bge-base-en-v1.5"
 LLMS = {  # shape → examples at once
@@ -62,7 +62,7 @@ def shaped_encoder(folder: Path, **changes) -> Encoder:
     """Save an encoder of `ENCODER`'s shape with MiniLM's tokenizer (the same vocabulary), and load it as any other."""
     from transformers import AutoTokenizer
 
-    from pplug.encoders import minilm_folder
+    from pplug.method.encoders import minilm_folder
 
     torch.manual_seed(0)
     make_model(ENCODER, **changes).save_pretrained(folder)

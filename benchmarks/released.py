@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from pplug.batches import Example
+from pplug.method.batches import Example
 
 INPUT_SLOTS, TARGET_SLOTS, HISTORY_SLOTS = 266, 128, 512
 ENCODING_BATCH = 32

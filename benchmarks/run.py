@@ -3,7 +3,7 @@
 import importlib
 import sys
 
-from pplug.results import environment, save_record
+from pplug.study.records import environment, save_record
 
 NAMES = ("training", "encoding", "serving", "sizes")
 

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import numpy as np
 
-from pplug.encoders import encode, load_encoder
-from pplug.maps import fit_umap
-from pplug.results import environment, save_record
-from pplug.simulate import QUESTIONS, make_user
-from pplug.tasks import get_task, history_text
+from pplug.data.tasks import get_task, history_text
+from pplug.insight.maps import fit_umap
+from pplug.method.encoders import encode, load_encoder
+from pplug.offline.simulate import QUESTIONS, make_user
+from pplug.study.records import environment, save_record
 
 USERS, ITEMS, SEED, TASK = (1_000, 3_000, 10_000), 100, 77, "LaMP-4"
 

@@ -11,11 +11,12 @@ import torch
 
 from benchmarks.shapes import INPUT, OUTPUT, ReadyTokens, flan_t5_small
 from benchmarks.timing import REPEATS, alternate
-from pplug.batches import Example, collate
-from pplug.encoders import encode, encode_texts, load_encoder
-from pplug.model import build, load_llm
-from pplug.simulate import make_user
-from pplug.tasks import build_input, get_task, history_text
+from pplug.data.tasks import build_input, get_task, history_text
+from pplug.method.batches import Example, collate
+from pplug.method.encoders import encode, encode_texts, load_encoder
+from pplug.method.llm import load_llm
+from pplug.method.model import build
+from pplug.offline.simulate import make_user
 
 TASK = "LaMP-4"
 DECODING = {4: "4 beams as in the paper", 1: "greedy"}  # beams → in words

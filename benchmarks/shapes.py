@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from pplug.batches import MAX_INPUT, MAX_TARGET, Example
+from pplug.method.batches import Example
+from pplug.method.prompts import MAX_INPUT, MAX_TARGET
 
 INPUT, OUTPUT, HISTORY = (30.0, 12.1), (10.1, 3.1), (204.6, 250.8)
 MAX_ITEMS = 512
@@ -49,8 +50,8 @@ def lamp_examples(n: int, width: int, vocabulary: int, seed: int = 0) -> list[Ex
 def profile_entries() -> tuple[list[str], str]:
     """History texts in file order, one entry for each (question, item), and where they are from."""
     from pplug.config import DEFAULT
-    from pplug.data import load
-    from pplug.experiment import task_data
+    from pplug.data.loading import load
+    from pplug.study.experiment import task_data
 
     real = REALDATA / "LaMP_4"
     data = load(real, "LaMP-4") if real.is_dir() else task_data("LaMP-4", DEFAULT)

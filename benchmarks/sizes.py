@@ -10,8 +10,8 @@ import torch
 from benchmarks.released import HISTORY_SLOTS
 from benchmarks.shapes import ReadyTokens, flan_t5_small
 from benchmarks.timing import alternate
-from pplug.encoders import load_encoder
-from pplug.model import build
+from pplug.method.encoders import load_encoder
+from pplug.method.model import build
 
 
 def rows() -> list[dict]:

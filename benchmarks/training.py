@@ -7,11 +7,11 @@ import torch
 from benchmarks import released
 from benchmarks.shapes import ReadyTokens, flan_t5_small, lamp_examples
 from benchmarks.timing import alternate
-from pplug.batches import Visits, collate
-from pplug.encoders import load_encoder
-from pplug.hardware import has_bfloat16
-from pplug.model import build
-from pplug.training import train
+from pplug.base.hardware import has_bfloat16
+from pplug.method.batches import Visits, collate
+from pplug.method.encoders import load_encoder
+from pplug.method.model import build
+from pplug.method.training import train
 
 BATCH, STEPS = 32, 24
 

@@ -9,9 +9,9 @@ from unittest import mock
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from pplug.batches import Example, Visits, collate
-from pplug.hardware import has_bfloat16
-from pplug.model import PersonalizedLM
+from pplug.base.hardware import has_bfloat16
+from pplug.method.batches import Example, Visits, collate
+from pplug.method.model import PersonalizedLM
 
 PARTS = ("data", "query encoder", "projector", "LLM forward", "LLM backward", "plug backward", "optimiser")
 

@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 from pplug.arguments import make_parser
-from pplug.errors import InputError
+from pplug.base.errors import InputError
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -23,21 +23,21 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _simulate(chosen) -> None:
-    from pplug.simulate import simulate
+    from pplug.offline.simulate import simulate
 
     print(simulate(chosen.folder, chosen.task, chosen.users, chosen.seed))
 
 
 def _plan(chosen) -> None:
     from pplug.config import get_profile
-    from pplug.plan import plan
+    from pplug.study.plan import plan
 
     print(plan(get_profile(chosen.profile)))
 
 
 def _download(chosen) -> None:
-    from pplug.download import download
-    from pplug.tasks import TASKS, get_task
+    from pplug.data.tasks import TASKS, get_task
+    from pplug.sources.download import download
 
     folder = chosen.folder or Path("data") / chosen.split
     for task in TASKS if chosen.tasks == ["all"] else [get_task(name).name for name in chosen.tasks]:
@@ -45,7 +45,7 @@ def _download(chosen) -> None:
 
 
 def _own(chosen) -> None:
-    from pplug.own_users import read_git, read_table, write_users
+    from pplug.sources.own_users import read_git, read_table, write_users
 
     folder = chosen.folder / chosen.task.replace("-", "_")
     texts = read_git(chosen.source) if chosen.command == "from-git" else read_table(chosen.source)
@@ -54,8 +54,8 @@ def _own(chosen) -> None:
 
 
 def _encode(chosen) -> None:
-    from pplug.data import load
-    from pplug.encoders import encode, load_encoder
+    from pplug.data.loading import load
+    from pplug.method.encoders import encode, load_encoder
 
     part, parts = chosen.shard
     texts = load(chosen.folder, chosen.task).history_texts()[part - 1 :: parts]
@@ -64,8 +64,8 @@ def _encode(chosen) -> None:
 
 
 def _forget(chosen) -> None:
-    from pplug.encoders import load_encoder
-    from pplug.forget import forget
+    from pplug.method.encoders import load_encoder
+    from pplug.sources.forget import forget
 
     told = forget(chosen.folder, chosen.task, chosen.user, load_encoder(chosen.encoder), chosen.items)
     print(
@@ -76,13 +76,13 @@ def _forget(chosen) -> None:
 def _standin(chosen) -> None:
     from dataclasses import replace
 
-    from pplug.curriculum import Recipe, lamp_writers, simulated_writers
-    from pplug.data import load
-    from pplug.results import environment
-    from pplug.standin import save_standin, train_standin
-    from pplug.standin_check import HELD_OUT_PREFIX, HELD_OUT_SEED, check
-    from pplug.standin_minilm import MINILM
-    from pplug.tasks import TASKS
+    from pplug.data.loading import load
+    from pplug.data.tasks import TASKS
+    from pplug.offline.curriculum import Recipe, lamp_writers, simulated_writers
+    from pplug.offline.standin import save_standin, train_standin
+    from pplug.offline.standin_check import HELD_OUT_PREFIX, HELD_OUT_SEED, check
+    from pplug.offline.standin_minilm import MINILM
+    from pplug.study.records import environment
 
     given = {"steps": chosen.steps, "vocabulary": chosen.vocabulary}
     start_from = MINILM if chosen.encoder == "minilm" else Recipe()
@@ -118,16 +118,16 @@ def _train(chosen) -> None:
     from dataclasses import replace
 
     from pplug.config import get_profile
-    from pplug.experiment import fit
+    from pplug.study.experiment import fit
 
     fitted = fit(chosen.task, replace(get_profile(), sharded=chosen.shard_llm), chosen.seed)
     print(fitted.model.save_pretrained(chosen.folder), f"({fitted.seconds:.0f} s of training)")
 
 
 def _predict(chosen) -> None:
-    from pplug.data import load
-    from pplug.model import PersonalizedLM
-    from pplug.predictions import write_predictions
+    from pplug.data.loading import load
+    from pplug.method.model import PersonalizedLM
+    from pplug.method.predictions import write_predictions
 
     model = PersonalizedLM.from_pretrained(chosen.plug)
     data = load(chosen.data, model.facts["task"])
@@ -137,8 +137,8 @@ def _predict(chosen) -> None:
 
 def _evaluate(chosen) -> None:
     from pplug.config import get_profile
-    from pplug.experiment import run_cell
-    from pplug.results import gain_table
+    from pplug.study.experiment import run_cell
+    from pplug.study.records import gain_table
 
     profile = get_profile()
     record = run_cell(chosen.task, profile, chosen.seed, f"main-{profile.name}")
@@ -150,26 +150,20 @@ def _evaluate(chosen) -> None:
 
 def _grid(chosen) -> None:
     from pplug.config import get_profile
-    from pplug.grid import run_grid
+    from pplug.study.grid import run_grid
 
     run_grid(get_profile(), chosen.group, lambda line: print(line, flush=True))
 
 
 def _compare(chosen) -> None:
-    from pplug.compare import run
     from pplug.config import get_profile
+    from pplug.study.compare import run
 
     run(get_profile(), chosen.tasks, lambda line: print(line, flush=True))
 
 
-def _readme(chosen) -> None:
-    from pplug.readme import update
-
-    update()
-
-
 def _write(path: Path, value) -> None:
-    from pplug.files import write_text
+    from pplug.base.files import write_text
 
     write_text(path, json.dumps(value, indent=1) + "\n")
 
@@ -188,7 +182,6 @@ COMMANDS = {
     "evaluate": _evaluate,
     "grid": _grid,
     "compare": _compare,
-    "readme": _readme,
 }
 
 if __name__ == "__main__":

@@ -4,9 +4,9 @@ import argparse
 import re
 from pathlib import Path
 
-from pplug.errors import InputError
-from pplug.reading import shown
-from pplug.tasks import get_task
+from pplug.base.errors import InputError
+from pplug.base.reading import shown
+from pplug.data.tasks import get_task
 
 
 def _task(given: str) -> str:
@@ -105,5 +105,4 @@ def make_parser() -> argparse.ArgumentParser:
     one = commands.add_parser("compare", help="the plug and its rivals: run every group of rows without a record")
     one.add_argument("tasks", nargs="*", type=_task, metavar="task", help="only these; all if none is given")
 
-    commands.add_parser("readme", help="write the tables of the records into README.md")
     return parser

@@ -7,8 +7,9 @@ from pathlib import Path
 import tiny
 import torch
 
-from pplug.model import build, load_llm
-from pplug.training import train
+from pplug.method.llm import load_llm
+from pplug.method.model import build
+from pplug.method.training import train
 
 
 def losses(folder: str, micro_batch: int, sharded: bool = False) -> dict:

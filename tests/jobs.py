@@ -23,9 +23,12 @@ import torch
 import transformers.trainer
 import work
 
-from pplug import compare, comparison, costs, encoders, experiment, notebooks, readme, results, rivals, vectors
+from pplug.base.files import write_bytes
 from pplug.config import get_profile
-from pplug.files import write_bytes
+from pplug.method import encoders, store
+from pplug.rivals import costs
+from pplug.study import compare, experiment, records, tables
+from tools import notebooks, readme
 
 torch.set_num_threads(1)
 transformers.utils.logging.set_verbosity_error()
@@ -45,12 +48,12 @@ def texts(seed: int, n: int) -> list[str]:
 
 def encoding(folder: Path, llm: Path) -> None:
     """Texts into the store, in small shards that are merged often; the vectors are also written as they came back."""
-    encoders.SHARD_ROWS, vectors.MERGE_AT = 16, 4
+    encoders.SHARD_ROWS, store.MERGE_AT = 16, 4
     found = [
         encoders.encode(ENCODER, texts(seed, n), folder / "cache", is_query, batch_size=8, progress=False)
         for seed, n, is_query in ((0, 90, False), (1, 60, True), (0, 120, False))
     ]
-    write_bytes(folder / "vectors.bin", np.concatenate(found).tobytes())
+    write_bytes(folder / "store.bin", np.concatenate(found).tobytes())
 
 
 def profile(llm: Path):
@@ -91,14 +94,14 @@ def checkpoints(folder: Path, llm: Path) -> None:
 def comparing(folder: Path, llm: Path) -> None:
     """Three groups of rows of a small comparison in two workers, as `python -m pplug compare` has them run."""
     os.environ["PPLUG_CACHE"] = str(folder / "cache")
-    compare.FOLDER = results.FOLDER = folder / "results"
+    compare.FOLDER = records.FOLDER = folder / "results"
     compare.get_context = lambda _: multiprocessing.get_context("fork")  # in place of spawn, which imports all anew
     rows = compare.GROUPS
     compare.GROUPS = {name: (rows[name][0], seeds) for name, seeds in COMPARED.items()}
-    rivals.RETRIEVERS, rivals.ITEMS = ("BM25", "dense"), (1,)
-    rivals.per_user.METHODS = {"LoRA": 1e-3, "soft prompt": 1e-2}
-    rivals.ADAPTED_USERS, rivals.per_user.EPOCHS, costs.TIMED_USERS = 2, 1, 1
-    rivals.Setting.options = {"max_new_tokens": 4, "num_beams": 1}
+    rows.RETRIEVERS, rows.ITEMS = ("BM25", "dense"), (1,)
+    rows.per_user.METHODS = {"LoRA": 1e-3, "soft prompt": 1e-2}
+    rows.ADAPTED_USERS, rows.per_user.EPOCHS, costs.TIMED_USERS = 2, 1, 1
+    rows.Setting.options = {"max_new_tokens": 4, "num_beams": 1}
     compare.run(profile(llm), [TASK], log=lambda line: None)
 
 
@@ -110,7 +113,7 @@ def writing(folder: Path, llm: Path) -> None:
     readme.TABLES = {name: readme.TABLES[name] for name in ("lessons", "standin", "speed")}  # the others take seconds
     for seed in range(30):
         scores = np.random.default_rng(seed).random(2000)
-        results.save_record({"task": TASK, "seed": seed, "scores": {"plug": scores}}, "main", f"s{seed}", folder)
+        records.save_record({"task": TASK, "seed": seed, "scores": {"plug": scores}}, "main", f"s{seed}", folder)
         run = notebooks.Run(f"0{seed % 9}_lesson", "", float(seed), 2.0 * seed, seed, "0" * 64)
         notebooks.record(folder / "timings.json", "smoke", run)
         if seed % 10 == 9:
@@ -126,7 +129,7 @@ def waiting(folder: Path, llm: Path) -> None:
 
 def overlapping(folder: Path, number: int) -> None:
     """A few texts at a time, not the same ones for every number."""
-    encoders.SHARD_ROWS, vectors.MERGE_AT = 8, 3
+    encoders.SHARD_ROWS, store.MERGE_AT = 8, 3
     mine = texts(0, 120)[30 * number : 30 * number + 60]
     random.Random(number).shuffle(mine)
     for start in range(0, len(mine), 10):
@@ -172,7 +175,7 @@ def left(folder: Path) -> dict[str, object]:
             found[name] = "left over"
         elif "/vectors/" in name:
             store = found.setdefault(str(Path(name).parent), {})
-            for record in vectors._open_shard.__wrapped__(path, 0, 0)[1]:  # which verifies it
+            for record in store._open_shard.__wrapped__(path, 0, 0)[1]:  # which verifies it
                 store.setdefault(bytes(record["key"]), set()).add(record["vector"].tobytes())
         elif "/data/" in name:
             found[name] = "whole" if path.suffix != ".arrow" else _rows(path)
@@ -200,7 +203,7 @@ def _rows(path: Path) -> list[dict]:
 
 
 def _without_time_columns(text: str) -> list[list[str]]:
-    times = [head for head, (field, _) in comparison.COST_COLUMNS.items() if field in TIMES]
+    times = [head for head, (field, _) in tables.COST_COLUMNS.items() if field in TIMES]
     lines, cut = [], []
     for line in text.splitlines():
         cells = [cell.strip() for cell in line.split("|")]

@@ -1,7 +1,7 @@
 """Reads a persona off a simulated text, written apart from `pplug.world`'s writers so as to check them."""
 
-from pplug.lexicon import CAMPS, GENRES, STRENGTH, TELLINGS, THEMES
-from pplug.world import Text
+from pplug.offline.lexicon import CAMPS, GENRES, STRENGTH, TELLINGS, THEMES
+from pplug.offline.world import Text
 
 
 def headline_style(title: str) -> set[str]:

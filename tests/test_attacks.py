@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pplug import attacks
-from pplug.batches import Example
-from pplug.blur import keep_all
-from pplug.maps import mean_history
+from pplug.insight import attacks
+from pplug.insight.blur import keep_all
+from pplug.insight.maps import mean_history
+from pplug.method.batches import Example
 
 D = 24
 

@@ -9,8 +9,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pplug.batches import Visits, collate, prepare_example, prompt_ids, subsample
-from pplug.model import build, load_llm
+from pplug.method.batches import Visits, collate, prepare_example, subsample
+from pplug.method.llm import load_llm
+from pplug.method.model import build
+from pplug.method.prompts import prompt_ids
 
 
 def test_a_batch_is_padded_to_its_own_longest_and_no_further(model):

@@ -6,11 +6,11 @@ import tiny
 import torch
 
 from benchmarks import encoding, released, run, scale, shapes, sizes, timing, where
-from pplug import vectors
-from pplug.batches import collate
-from pplug.encoders import encode_texts, load_encoder
-from pplug.model import build
-from pplug.training import train
+from pplug.method import store
+from pplug.method.batches import collate
+from pplug.method.encoders import encode_texts, load_encoder
+from pplug.method.model import build
+from pplug.method.training import train
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +87,7 @@ def test_file_order_and_ours_encode_alike(encoder):
 
 
 def test_a_text_takes_as_many_bytes_of_the_store_as_is_said(tmp_path, encoder):
-    vectors.add(tmp_path, np.array([b"1", b"2", b"3"], dtype="S16"), np.zeros((3, encoder.width), np.float16))
+    store.add(tmp_path, np.array([b"1", b"2", b"3"], dtype="S16"), np.zeros((3, encoder.width), np.float16))
     (shard,) = tmp_path.iterdir()
     header = shard.stat().st_size - 3 * encoding.row_bytes(encoder.width)
     assert 0 < header <= 192
@@ -96,7 +96,7 @@ def test_a_text_takes_as_many_bytes_of_the_store_as_is_said(tmp_path, encoder):
 def test_bfloat16_and_single_precision_train_alike(t5, monkeypatch):
     curves = []
     for has in (False, True):
-        monkeypatch.setattr("pplug.training.has_bfloat16", lambda device, has=has: has)
+        monkeypatch.setattr("pplug.method.training.has_bfloat16", lambda device, has=has: has)
         torch.manual_seed(0)
         model = build(*t5, tiny.MadeUpEncoder())
         curves.append([row["loss"] for row in train(model, tiny.examples(model), [], 10, 4, seed=0)])
@@ -115,7 +115,7 @@ def test_the_parts_of_a_step_are_all_there_and_only_the_plug_changes(t5):
 def test_the_projectors_work_is_what_pytorch_counts():
     from torch.utils.flop_counter import FlopCounterMode
 
-    from pplug.embedder import Projector
+    from pplug.method.embedder import Projector
 
     D, H, N = 6, 10, 20
     projector, items = Projector(D, H), torch.randn(N, D)

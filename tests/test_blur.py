@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from pplug import blur, maps
-from pplug.evaluate import predict
-from pplug.model import build
+from pplug.insight import blur, maps
+from pplug.method.evaluate import predict
+from pplug.method.model import build
 
 vectors = arrays(np.float32, (6, 4), elements=st.floats(-1, 1, width=32))
 

@@ -4,11 +4,11 @@ from dataclasses import replace
 
 import pytest
 
-from pplug import cold_start
-from pplug.cold_start import newest, setting
 from pplug.config import get_profile
-from pplug.rivals import Setting
-from pplug.simulate import simulate
+from pplug.offline.simulate import simulate
+from pplug.study import cold_start
+from pplug.study.cold_start import newest, setting
+from pplug.study.rows import Setting
 
 PROFILE = replace(get_profile("smoke"), n_users=8, n_test=8)
 

@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 import tiny
 
-from pplug import cold_start, compare, costs, distil, per_user, rivals
-from pplug.comparison import COLD_START, cost_table, duel_table, over, row_names, score_table, subset_table
 from pplug.config import get_profile
-from pplug.evaluate import INSTRUCTION, NONE, PERSONA, PLUG
-from pplug.retrieval import RETRIEVERS
+from pplug.data.retrieval import RETRIEVERS
+from pplug.rivals import costs, distil, per_user
+from pplug.study import cold_start, compare, rows
+from pplug.study.controls import INSTRUCTION, NONE, PERSONA, PLUG
+from pplug.study.tables import COLD_START, cost_table, duel_table, over, row_names, score_table, subset_table
 
 TASK = "LaMP-4"
 pytestmark = pytest.mark.long  # every group of rows, with a small LLM
@@ -31,9 +32,9 @@ def results_folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def records(profile, results_folder):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pplug.results.FOLDER", results_folder)
-        patch.setattr(rivals, "ADAPTED_USERS", 3)
-        patch.setattr(rivals.Setting, "options", {"max_new_tokens": 4, "num_beams": 1})
+        patch.setattr("pplug.study.records.FOLDER", results_folder)
+        patch.setattr(rows, "ADAPTED_USERS", 3)
+        patch.setattr(rows.Setting, "options", {"max_new_tokens": 4, "num_beams": 1})
         patch.setattr(costs, "TIMED_USERS", 1)
         patch.setattr(distil, "STEPS", 2)
         patch.setattr(per_user, "EPOCHS", 1)

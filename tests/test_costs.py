@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import tiny
 
-from pplug import costs
-from pplug.costs import latency, prompt_tokens, text_bytes, trained_parameters, vector_bytes
-from pplug.data import load
-from pplug.model import PersonalizedLM
-from pplug.simulate import simulate
+from pplug.data.loading import load
+from pplug.method.model import PersonalizedLM
+from pplug.offline.simulate import simulate
+from pplug.rivals import costs
+from pplug.rivals.costs import latency, prompt_tokens, text_bytes, trained_parameters, vector_bytes
 
 
 def test_prompt_tokens_are_the_inputs_the_items_and_the_soft_ones(model):

@@ -2,10 +2,10 @@
 
 import random
 
-from pplug.curriculum import Recipe, lamp_writers, pick_items, simulated_writers, training_pair
-from pplug.data import load
-from pplug.simulate import simulate
-from pplug.tasks import get_task
+from pplug.data.loading import load
+from pplug.data.tasks import get_task
+from pplug.offline.curriculum import Recipe, lamp_writers, pick_items, simulated_writers, training_pair
+from pplug.offline.simulate import simulate
 
 
 def test_the_training_mix_has_every_way_of_telling_about_a_user():

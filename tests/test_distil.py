@@ -4,11 +4,11 @@ import numpy as np
 import tiny
 import torch
 
-from pplug import distil
-from pplug.batches import Example, collate
-from pplug.distil import log_likelihoods, train_retriever, with_queries
-from pplug.model import PersonalizedLM
-from pplug.retrieval import rank_by_vectors
+from pplug.data.retrieval import rank_by_vectors
+from pplug.method.batches import Example, collate
+from pplug.method.model import PersonalizedLM
+from pplug.rivals.distil import log_likelihoods, train_retriever, with_queries
+from pplug.study.rows import distil
 
 
 def questions(n: int, seed: int) -> tuple[list[dict], list[Example]]:
@@ -57,8 +57,8 @@ def test_histories_too_short_to_choose_from_leave_the_retriever_as_it_is():
 
 
 def test_each_candidate_is_judged_in_a_prompt_of_its_own(monkeypatch, t5, tmp_path):
-    from pplug.data import load
-    from pplug.simulate import simulate
+    from pplug.data.loading import load
+    from pplug.offline.simulate import simulate
 
     data = load(simulate(tmp_path, "LaMP-4", 3, seed=1), "LaMP-4")
     plain = PersonalizedLM(*t5, facts={"llm": "standin"})

@@ -7,11 +7,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from pplug import download as module
 from pplug.__main__ import main
-from pplug.data import DataError, load
-from pplug.download import DownloadError, address, download
-from pplug.simulate import simulate
+from pplug.base.errors import DataError
+from pplug.data.loading import load
+from pplug.offline.simulate import simulate
+from pplug.sources import download as module
+from pplug.sources.download import DownloadError, address, download
 
 ALL = ["train_questions", "train_outputs", "dev_questions", "dev_outputs", "test_questions"]
 HTML = b"<!DOCTYPE html><html><body>Not here</body></html>"

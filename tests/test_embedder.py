@@ -7,8 +7,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pplug.embedder import RELEASE, Plug, Projector, attention, keep_top_k, last, mean
-from pplug.plug_config import POOLINGS, PlugConfig
+from pplug.method.embedder import RELEASE, Plug, Projector, attention, keep_top_k, last, mean
+from pplug.method.plug_config import POOLINGS, PlugConfig
 
 D, H, NORM = 6, 10, 3.0
 

@@ -10,9 +10,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pplug import encoders
-from pplug import vectors as store
-from pplug.encoders import BGE_QUERY_PROMPT, Encoder, encode, encode_texts, load_encoder
+from pplug.method import encoders, store
+from pplug.method.encoders import BGE_QUERY_PROMPT, Encoder, encode, encode_texts, load_encoder
 
 D = 4
 TEXTS = ["a dog", "the cat sat on the mat", "dog", "the city council voted on Monday to close the old bridge", ""]

@@ -158,7 +158,7 @@ def imported() -> dict[str, str]:
 def test_every_import_is_declared():
     providers = packages_distributions()
     declared = {normal(Requirement(line).name) for line in DECLARED}
-    own = {"pplug", "benchmarks", "conftest", *(path.stem for path in ROOT.glob("tests/*.py"))}
+    own = {"pplug", "benchmarks", "tools", "conftest", *(path.stem for path in ROOT.glob("tests/*.py"))}
     for module, place in imported().items():
         if module in sys.stdlib_module_names or module in own:
             continue

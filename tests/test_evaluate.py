@@ -8,30 +8,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pplug import evaluate
-from pplug.batches import MAX_INPUT, Example
-from pplug.evaluate import (
-    INSTRUCTION,
-    ITEMS_1,
-    ITEMS_4,
-    NONE,
-    OTHER,
-    PERSONA,
-    PLUG,
-    ROWS,
-    Interval,
-    answer_prompts,
-    bootstrap_corpus,
-    bootstrap_mean,
-    controls,
-    gain,
-    paired_test,
-    predict,
-    swap_histories,
-)
-from pplug.metrics import corpus_scores, example_scores
-from pplug.retrieval import MAX_PROMPT
-from pplug.tasks import MOVIE_TAGS, TASKS, build_input, prompt_with_items
+from pplug.data.intervals import Interval, bootstrap_corpus, bootstrap_mean, gain, paired_test
+from pplug.data.metrics import corpus_scores, example_scores
+from pplug.data.tasks import MOVIE_TAGS, TASKS, build_input, prompt_with_items
+from pplug.method import evaluate
+from pplug.method.batches import Example
+from pplug.method.evaluate import answer_prompts, predict, swap_histories
+from pplug.method.prompts import MAX_INPUT, MAX_PROMPT
+from pplug.study import controls as controls_module
+from pplug.study.controls import INSTRUCTION, ITEMS_1, ITEMS_4, NONE, OTHER, PERSONA, PLUG, ROWS, controls
 
 EMPTY = np.zeros((0, 2), dtype=np.float16)
 
@@ -306,9 +291,9 @@ def case(monkeypatch, echo):
     def prepare(model, data, examples):
         return [Example([*map(ord, e["id"])], [], np.zeros((len(e["profile"]), 2)), EMPTY, "") for e in examples]
 
-    monkeypatch.setattr(evaluate, "prepare", prepare)
+    monkeypatch.setattr(controls_module, "prepare", prepare)
     plain = Echo("plain")
-    monkeypatch.setattr(evaluate, "PersonalizedLM", lambda llm, tokenizer, plug, encoder: plain)
+    monkeypatch.setattr(controls_module, "PersonalizedLM", lambda llm, tokenizer, plug, encoder: plain)
     for model in (echo, plain):
         monkeypatch.setattr(model, "generate_batch", lambda examples, model=model, **options: [
             f"{model.name} {''.join(map(chr, e.input_ids))}|{len(e.history)}" for e in examples

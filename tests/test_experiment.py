@@ -6,12 +6,20 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from pplug import experiment, grid
 from pplug.config import get_profile
-from pplug.evaluate import INSTRUCTION, NONE, OTHER, PERSONA, PLUG, ROWS
-from pplug.experiment import available_tasks, evaluate_rows, fit, run_cell, task_data, test_examples, training_examples
-from pplug.simulate import simulate
-from pplug.tasks import TASKS
+from pplug.data.tasks import TASKS
+from pplug.offline.simulate import simulate
+from pplug.study import experiment, grid
+from pplug.study.controls import INSTRUCTION, NONE, OTHER, PERSONA, PLUG, ROWS
+from pplug.study.experiment import (
+    available_tasks,
+    evaluate_rows,
+    fit,
+    run_cell,
+    task_data,
+    test_examples,
+    training_examples,
+)
 
 PROFILE = replace(get_profile("smoke"), n_users=8, n_test=6, steps=3, batch_size=4, bootstrap=40)
 test_examples.__test__ = False  # a function of the package, not a test
@@ -48,7 +56,7 @@ def test_a_plug_is_trained_once_and_then_loaded(monkeypatch):
 
 
 def test_run_cell_writes_what_it_returns(monkeypatch, tmp_path):
-    monkeypatch.setattr("pplug.results.FOLDER", tmp_path)
+    monkeypatch.setattr("pplug.study.records.FOLDER", tmp_path)
     record = run_cell("LaMP-3", PROFILE, 0, "try", with_controls=False)
     assert json.loads((tmp_path / "try" / "LaMP-3-plug-s0.json").read_text()) == record
     assert set(record["scores"]) == {OTHER, PLUG} and len(record["scores"][PLUG]) == 6

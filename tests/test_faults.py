@@ -225,7 +225,7 @@ def test_several_at_once_on_one_folder_end_as_one_would(jobs, start, undisturbed
 
 def test_overlapping_texts_from_several_processes_at_once(jobs, start, tmp_path):
     """Each takes other texts, in another order; the store then has the right vector of every one of them."""
-    from pplug.encoders import encode, encode_texts
+    from pplug.method.encoders import encode, encode_texts
 
     for seed in range(cases(usual=2, nightly=100)):
         folder = tmp_path / str(seed)
@@ -236,7 +236,7 @@ def test_overlapping_texts_from_several_processes_at_once(jobs, start, tmp_path)
         texts = jobs.texts(0, 120)
         right = encode_texts(jobs.ENCODER, texts, progress=False)
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("pplug.encoders.add", lambda *_: pytest.fail("a text is not in the store"))
+            patch.setattr("pplug.method.encoders.add", lambda *_: pytest.fail("a text is not in the store"))
             found = encode(jobs.ENCODER, texts, folder / "cache", progress=False)
         assert (found * right).sum(axis=1).min() > 0.999  # what encoders.py promises; no two texts are as similar
         assert "left over" not in jobs.left(folder).values()
@@ -245,22 +245,22 @@ def test_overlapping_texts_from_several_processes_at_once(jobs, start, tmp_path)
 
 def test_a_working_copy_that_another_process_finished_first_is_kept(monkeypatch, tmp_path):
     """To replace it would take it away from the other, which reads it already."""
-    from pplug import data
-    from pplug.simulate import simulate
+    from pplug.data import loading
+    from pplug.offline.simulate import simulate
 
     simulate(tmp_path / "users", "LaMP-4", 2, seed=1)
-    read, others = data.read_folder, []
+    read, others = loading.read_folder, []
 
     def read_while_another_loads(*given):
         found = read(*given)
         if not others:
             others.append(None)
-            data.load(tmp_path / "users", "LaMP-4", tmp_path)
+            loading.load(tmp_path / "users", "LaMP-4", tmp_path)
             others[0] = {path: path.stat().st_ino for path in (tmp_path / "data").rglob("*")}
         return found
 
-    monkeypatch.setattr(data, "read_folder", read_while_another_loads)
-    assert len(data.load(tmp_path / "users", "LaMP-4", tmp_path).splits["dev"]) == 2
+    monkeypatch.setattr(loading, "read_folder", read_while_another_loads)
+    assert len(loading.load(tmp_path / "users", "LaMP-4", tmp_path).splits["dev"]) == 2
     assert {path: path.stat().st_ino for path in (tmp_path / "data").rglob("*")} == others[0]
     next((tmp_path / "data").glob("*/done")).unlink()  # as when its removal was interrupted
-    assert len(data.load(tmp_path / "users", "LaMP-4", tmp_path).splits["dev"]) == 2
+    assert len(loading.load(tmp_path / "users", "LaMP-4", tmp_path).splits["dev"]) == 2

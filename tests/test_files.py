@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import pplug
-from pplug import files
-from pplug.files import alone_in, cache_folder, file_hash, remove_left, replacing, scratch, write_text
+from pplug.base import files
+from pplug.base.files import alone_in, cache_folder, file_hash, remove_left, replacing, scratch, write_text
 
 
 def names(folder: Path) -> list[str]:
@@ -123,7 +123,7 @@ def test_a_process_that_was_killed_but_not_yet_seen_off_counts_as_gone(tmp_path)
 def test_one_process_at_a_time_is_alone_in_a_folder(tmp_path):
     add = """
 import pathlib, sys, time
-from pplug.files import alone_in, write_text
+from pplug.base.files import alone_in, write_text
 path = pathlib.Path(sys.argv[1]) / "n"
 for _ in range(20):
     with alone_in(path.parent):

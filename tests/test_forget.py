@@ -4,13 +4,14 @@ import numpy as np
 import pytest
 
 from pplug.__main__ import main
-from pplug.data import DataError, load
-from pplug.encoders import encode, load_encoder, text_keys
-from pplug.files import write_text
-from pplug.forget import forget
-from pplug.own_users import Text, write_users
-from pplug.tasks import build_input, history_text, query_text
-from pplug.vectors import read
+from pplug.base.errors import DataError
+from pplug.base.files import write_text
+from pplug.data.loading import load
+from pplug.data.tasks import build_input, history_text, query_text
+from pplug.method.encoders import encode, load_encoder, text_keys
+from pplug.method.store import read
+from pplug.sources.forget import forget
+from pplug.sources.own_users import Text, write_users
 
 TASK = "LaMP-4"
 
@@ -94,7 +95,7 @@ def test_a_run_that_was_stopped_is_started_again(world, encoder, monkeypatch):
         written.append(path.name)
         write_text(path, text)
 
-    monkeypatch.setattr("pplug.forget.write_text", stop_in_the_middle)
+    monkeypatch.setattr("pplug.sources.forget.write_text", stop_in_the_middle)
     with pytest.raises(KeyboardInterrupt):
         forget(folder / "data", TASK, "ann", encoder, cache=folder / "cache")
     assert written[-1] == "dev_outputs.json"  # the question is there, its output is not: `load` would refuse the folder

@@ -21,14 +21,15 @@ from mutations import TEXTS, damage, mutate_bytes
 
 from pplug import config
 from pplug.__main__ import main
-from pplug.data import load
-from pplug.encoders import load_encoder
-from pplug.errors import DataError, InputError
-from pplug.model import PersonalizedLM, build, load_llm
-from pplug.own_users import Text, read_table, write_users
-from pplug.simulate import make_user, write_lamp
-from pplug.tasks import TASKS
-from pplug.vectors import add, read
+from pplug.base.errors import DataError, InputError
+from pplug.data.loading import load
+from pplug.data.tasks import TASKS
+from pplug.method.encoders import load_encoder
+from pplug.method.llm import load_llm
+from pplug.method.model import PersonalizedLM, build
+from pplug.method.store import add, read
+from pplug.offline.simulate import make_user, write_lamp
+from pplug.sources.own_users import Text, read_table, write_users
 
 pytestmark = pytest.mark.long
 SECONDS = 20  # a case may take; all but training take well under one
@@ -246,7 +247,7 @@ def plug(tmp_path_factory):
 
 def test_a_damaged_plug_is_loaded_as_it_is_or_named(plug, tmp_path, monkeypatch):
     source, model = plug
-    monkeypatch.setattr("pplug.model.load_encoder", known_encoder)
+    monkeypatch.setattr("pplug.method.model.load_encoder", known_encoder)
     outcomes = set()
     for number in range(cases(usual=100, nightly=2500)):
         with case(number, tmp_path) as rng:
@@ -276,7 +277,7 @@ def known_encoder(name: str):
 
 
 def batch_of(model) -> dict:
-    from pplug.batches import collate
+    from pplug.method.batches import collate
 
     return collate(model, tiny.examples(model, 2), for_generation=True)
 
@@ -353,7 +354,7 @@ def test_training_on_a_damaged_folder_succeeds_or_ends_with_a_message(command_wo
     monkeypatch.setattr(config, "get_profile", lambda: small)
     monkeypatch.setenv("PPLUG_CACHE", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("pplug.results.FOLDER", tmp_path / "results")
+    monkeypatch.setattr("pplug.study.records.FOLDER", tmp_path / "results")
     for number in range(cases(usual=2, nightly=30)):
         with case(number, tmp_path, seconds=TRAINING_SECONDS) as rng:
             folder = copied(command_world / "data", tmp_path / "w" / "LaMP_4")

@@ -2,7 +2,7 @@
 
 import torch
 
-from pplug.hardware import has_bfloat16
+from pplug.base.hardware import has_bfloat16
 
 
 def test_bfloat16_is_what_the_processor_says_of_itself(monkeypatch):

@@ -13,16 +13,17 @@ from safetensors.torch import load_file, save_file
 
 from pplug import config
 from pplug.__main__ import main
-from pplug.data import load
-from pplug.errors import DataError, InputError
-from pplug.model import PersonalizedLM, build, load_llm
-from pplug.own_users import LEAST, Text, read_table, write_users
-from pplug.plug_config import PlugConfig
-from pplug.predictions import write_predictions
-from pplug.reading import read_json
-from pplug.simulate import simulate
-from pplug.tasks import TASKS, build_input, parse_input
-from pplug.vectors import add, read
+from pplug.base.errors import DataError, InputError
+from pplug.base.reading import read_json
+from pplug.data.loading import load
+from pplug.data.tasks import TASKS, build_input, parse_input
+from pplug.method.llm import load_llm
+from pplug.method.model import PersonalizedLM, build
+from pplug.method.plug_config import PlugConfig
+from pplug.method.predictions import write_predictions
+from pplug.method.store import add, read
+from pplug.offline.simulate import simulate
+from pplug.sources.own_users import LEAST, Text, read_table, write_users
 
 HOSTILE_NAMES = ("../../x", "/etc/x", "a/b", "CON", "..", "~", "x" * 300, "-rf", "a b\tc", "名前", "{text}", "%s")
 ASKED = "Generate a headline for the following article: rain"
@@ -223,7 +224,7 @@ def test_a_commit_cannot_speak_for_another_author(tmp_path):
 
     git("init", "-q")
     git("commit", "-q", "--allow-empty", "-m", "subject", "-m", "body\x1eAnn\x1f5\x1fher subject\x1fher body")
-    from pplug.own_users import read_git
+    from pplug.sources.own_users import read_git
 
     assert [text.user for text in read_git(tmp_path)] == ["Eve"]
 
@@ -271,7 +272,7 @@ def saved(tmp_path_factory):
 
 @pytest.fixture
 def plug(saved, tmp_path, monkeypatch):
-    monkeypatch.setattr("pplug.model.load_encoder", lambda name: tiny.MadeUpEncoder(name))
+    monkeypatch.setattr("pplug.method.model.load_encoder", lambda name: tiny.MadeUpEncoder(name))
     return shutil.copytree(saved, tmp_path / "plug")
 
 
@@ -341,7 +342,7 @@ def test_an_encoder_that_is_not_there_is_named(saved, tmp_path):
 
 
 def test_a_plug_for_another_encoder_is_refused(plug, monkeypatch):
-    monkeypatch.setattr("pplug.model.load_encoder", lambda name: tiny.MadeUpEncoder(name, width=9))
+    monkeypatch.setattr("pplug.method.model.load_encoder", lambda name: tiny.MadeUpEncoder(name, width=9))
     with pytest.raises(DataError, match=r"plug.json: encoder_width: expected 9"):
         PersonalizedLM.from_pretrained(plug)
 
@@ -376,7 +377,7 @@ def test_cut_weights_are_refused(plug, cut):
 def test_a_plug_whose_input_encoder_was_trained_comes_back(tmp_path, monkeypatch):
     """Its weights have names that only the encoder knows."""
     encoder = tiny.MadeUpEncoder(module=torch.nn.Linear(3, 3))
-    monkeypatch.setattr("pplug.model.load_encoder", lambda name: encoder)
+    monkeypatch.setattr("pplug.method.model.load_encoder", lambda name: encoder)
     facts = {"llm": str(tiny.save_llm("t5", tmp_path / "llm")), "encoder": "made-up", "task": "LaMP-4"}
     model = build(*load_llm(facts["llm"]), encoder, None, facts, train_input_encoder=True)
     model.save_pretrained(tmp_path / "plug")
@@ -396,8 +397,8 @@ def test_a_config_is_checked_where_it_is_made():
 
 
 def test_damaged_kept_answers_are_made_again(saved, tmp_path, monkeypatch):
-    monkeypatch.setattr("pplug.model.load_encoder", lambda name: tiny.MadeUpEncoder(name))
-    monkeypatch.setattr("pplug.predictions.prepare", lambda model, data, some: [None] * len(some))
+    monkeypatch.setattr("pplug.method.model.load_encoder", lambda name: tiny.MadeUpEncoder(name))
+    monkeypatch.setattr("pplug.method.predictions.prepare", lambda model, data, some: [None] * len(some))
     data = load(simulate(tmp_path / "d", "LaMP-4", 3, 0), "LaMP-4", tmp_path / "cache")
     model = PersonalizedLM.from_pretrained(saved)
     answered = []
@@ -406,14 +407,14 @@ def test_damaged_kept_answers_are_made_again(saved, tmp_path, monkeypatch):
         answered.append(len(prepared))
         return [f"answer {number}" for number in range(3 - len(prepared), 3)]
 
-    monkeypatch.setattr("pplug.predictions.predict", answers)
+    monkeypatch.setattr("pplug.method.predictions.predict", answers)
     whole = write_predictions(model, data, "test", tmp_path / "p.json").read_text()
-    monkeypatch.setattr("pplug.predictions.predict", lambda *_, **__: 1 / 0)
+    monkeypatch.setattr("pplug.method.predictions.predict", lambda *_, **__: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         write_predictions(model, data, "test", tmp_path / "p.json")
     part = tmp_path / ".p.json.part"
     head = part.read_text()
-    monkeypatch.setattr("pplug.predictions.predict", answers)
+    monkeypatch.setattr("pplug.method.predictions.predict", answers)
     for kept, left in (
         ('"answer 0"\n"ans', 2),
         ('"answer 0"\n5\n', 2),
@@ -524,9 +525,9 @@ def test_data_there_is_nothing_to_train_on_is_told(tmp_path, monkeypatch, saved)
 
 
 def test_a_damaged_list_of_downloads_is_named(tmp_path, monkeypatch):
-    from pplug.download import download
+    from pplug.sources.download import download
 
-    monkeypatch.setattr("pplug.download._fetch", lambda source, part: part.write_text("[]"))
+    monkeypatch.setattr("pplug.sources.download._fetch", lambda source, part: part.write_text("[]"))
     (tmp_path / "downloads.json").write_text("[1")
     with pytest.raises(DataError, match=r"downloads.json: expected JSON"):
         download(tmp_path, "LaMP-4")

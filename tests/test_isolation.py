@@ -7,8 +7,8 @@ from effort import cases
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pplug.batches import collate
-from pplug.model import build
+from pplug.method.batches import collate
+from pplug.method.model import build
 
 pytestmark = pytest.mark.long
 CASES = cases(usual=130, nightly=2600)  # batches, times four: two kinds of LLM, greedy and beam

@@ -48,7 +48,7 @@ def test_a_source_that_is_not_there_ends_with_a_message(tmp_path, command):
 
 
 def test_standin_trains_on_any_lamp_folder_and_records_its_scores(tmp_path, capsys, monkeypatch):
-    from pplug import curriculum
+    from pplug.offline import curriculum
 
     tiny = {
         "width": 32,
@@ -60,8 +60,8 @@ def test_standin_trains_on_any_lamp_folder_and_records_its_scores(tmp_path, caps
     }
     recipe = curriculum.Recipe(**tiny)
     monkeypatch.setattr(curriculum, "Recipe", lambda: recipe)
-    monkeypatch.setattr("pplug.standin.SAMPLE", 1000)
-    monkeypatch.setattr("pplug.standin.DRAWN", 100)
+    monkeypatch.setattr("pplug.offline.standin.SAMPLE", 1000)
+    monkeypatch.setattr("pplug.offline.standin.DRAWN", 100)
     main(["simulate", "LaMP-4", str(tmp_path / "LaMP_4"), "--users", "4"])
     main(["standin", str(tmp_path / "out"), "--data", str(tmp_path), "--steps", "3", "--vocabulary", "400"])
     scores = json.loads((tmp_path / "out" / "scores.json").read_text())
@@ -74,7 +74,7 @@ def test_train_saves_a_plug_that_generates(tmp_path, capsys, monkeypatch):
     from dataclasses import replace
 
     from pplug import config
-    from pplug.model import PersonalizedLM
+    from pplug.method.model import PersonalizedLM
 
     small = replace(config.SMOKE, n_users=4, steps=2, batch_size=2)
     monkeypatch.setattr(config, "get_profile", lambda: small)

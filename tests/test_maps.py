@@ -10,13 +10,13 @@ from clusters import clusters, noise
 from datasets import Dataset
 from torch import nn
 
-from pplug import maps, probes
-from pplug.batches import Example
-from pplug.data import Data, load
-from pplug.embedder import Plug
-from pplug.plug_config import PlugConfig
-from pplug.simulate import simulate
-from pplug.tasks import get_task
+from pplug.data.loading import Data, load
+from pplug.data.tasks import get_task
+from pplug.insight import maps, probes
+from pplug.method.batches import Example
+from pplug.method.embedder import Plug
+from pplug.method.plug_config import PlugConfig
+from pplug.offline.simulate import simulate
 
 D, H = 6, 8  # encoder and LLM width
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pplug.metrics import corpus_scores, example_scores, label_index, score_value
-from pplug.tasks import MOVIE_TAGS, TASKS
+from pplug.data.metrics import corpus_scores, example_scores, label_index, score_value
+from pplug.data.tasks import MOVIE_TAGS, TASKS
 
 CITE, TAG, RATE, HEAD = (TASKS[name] for name in ("LaMP-1", "LaMP-2", "LaMP-3", "LaMP-4"))
 LABELLED = [CITE, TAG, RATE]

@@ -6,8 +6,9 @@ import pytest
 import tiny
 import torch
 
-from pplug.batches import collate
-from pplug.model import PersonalizedLM, build, embedding_norm, load_llm
+from pplug.method.batches import collate
+from pplug.method.llm import embedding_norm, load_llm
+from pplug.method.model import PersonalizedLM, build
 
 KINDS = ("t5", "llama", "qwen")
 TEXTS = ["one two three", "four", "generate a headline for the following article"]
@@ -107,7 +108,7 @@ def test_a_state_dict_holds_the_plug_and_nothing_else(model):
 
 
 def test_save_then_load_gives_the_same_logits(model, llm_folder, tmp_path, monkeypatch):
-    monkeypatch.setattr("pplug.model.load_encoder", lambda name: tiny.MadeUpEncoder(name))
+    monkeypatch.setattr("pplug.method.model.load_encoder", lambda name: tiny.MadeUpEncoder(name))
     model.facts = {"llm": str(llm_folder), "encoder": "made-up", "task": "LaMP-4", "data_hash": "0" * 64}
     model.save_pretrained(tmp_path / "plug")
     assert sorted(p.name for p in (tmp_path / "plug").iterdir()) == ["plug.json", "plug.safetensors"]
@@ -129,7 +130,7 @@ def test_generate_answers_with_without_and_with_too_much_history(model, monkeypa
         asked.append((texts, is_query))
         return tiny.vectors(len(texts))
 
-    monkeypatch.setattr("pplug.model.encode", made_up)
+    monkeypatch.setattr("pplug.method.model.encode", made_up)
     model.facts = {"task": "LaMP-4"}
     text = "Generate a headline for the following article: one two"
     answer = model.generate(text, history=[{"text": "a", "title": "b"}], max_new_tokens=4)

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pplug.data import DataError, load
-from pplug.own_users import LEAST, Text, read_git, read_table, write_users
+from pplug.base.errors import DataError
+from pplug.data.loading import load
+from pplug.sources.own_users import LEAST, Text, read_git, read_table, write_users
 
 ROWS = [
     {"user": "ann", "time": "2024-05-31", "input": 'long, "quoted"\ntext', "output": "ä title"},

@@ -4,11 +4,11 @@ import pytest
 import tiny
 import torch
 
-from pplug.batches import collate
-from pplug.data import load
-from pplug.model import build
-from pplug.per_user import METHODS, fit_user, installed, own_examples, prepare_own, swap_in, train_user
-from pplug.simulate import simulate
+from pplug.data.loading import load
+from pplug.method.batches import collate
+from pplug.method.model import build
+from pplug.offline.simulate import simulate
+from pplug.rivals.per_user import METHODS, fit_user, installed, own_examples, prepare_own, swap_in, train_user
 
 QUIET = [method for method in METHODS if method != "soft prompt"]  # at first they add nothing
 
@@ -69,7 +69,7 @@ def test_users_do_not_depend_on_who_came_before_and_are_trained_once(tuned, tmp_
         for user in theirs:
             assert all(torch.equal(x, y) for x, y in zip(first[user], second[user], strict=True))
         assert not all(torch.equal(x, y) for x, y in zip(first["a"], first["b"], strict=True))
-        monkeypatch.setattr("pplug.per_user.train_user", lambda *_: pytest.fail("trained again"))
+        monkeypatch.setattr("pplug.rivals.per_user.train_user", lambda *_: pytest.fail("trained again"))
         took = dict(seconds)
         assert all(torch.equal(x, y) for x, y in zip(first["a"], fitted("a", "one"), strict=True))
         assert seconds == took and all(took.values())  # the cost of a user stays what it was, also in a later run

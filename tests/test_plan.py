@@ -6,11 +6,11 @@ import pytest
 
 from pplug.__main__ import main
 from pplug.config import GPU, LAPTOP, LLAMA, PAPER, QWEN, card
-from pplug.embedder import Plug
-from pplug.paper import DATA
-from pplug.plan import CARD, LAPTOP_CPU, file_bytes, memory, needs, plan, plan_task, trained_parameters
-from pplug.plug_config import PlugConfig
-from pplug.tasks import TASKS
+from pplug.data.tasks import TASKS
+from pplug.method.embedder import Plug
+from pplug.method.plug_config import PlugConfig
+from pplug.study.paper import DATA
+from pplug.study.plan import CARD, LAPTOP_CPU, file_bytes, memory, needs, plan, plan_task, trained_parameters
 
 PROFILES = {profile.name: profile for profile in (LAPTOP, GPU, PAPER, LLAMA, QWEN)}
 
@@ -38,7 +38,7 @@ def test_every_large_profile_has_a_plan(profile, capsys):
 
 
 def test_trained_parameters_are_counted_as_the_plug_has_them():
-    from pplug.shapes import count
+    from pplug.study.shapes import count
 
     config = PlugConfig(384, 512, 1.0, soft_tokens=4)
     assert trained_parameters(LAPTOP) == sum(p.numel() for p in Plug(config).parameters())

@@ -4,8 +4,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
-from pplug import plots
-from pplug.evaluate import Interval
+from pplug.data.intervals import Interval
+from pplug.insight import plots
 
 
 @pytest.fixture

@@ -5,13 +5,14 @@ import json
 import pytest
 import tiny
 
-from pplug import predictions
 from pplug.__main__ import main
-from pplug.data import load
-from pplug.encoders import load_encoder
-from pplug.model import build, load_llm
-from pplug.predictions import write_predictions
-from pplug.simulate import simulate
+from pplug.data.loading import load
+from pplug.method import predictions
+from pplug.method.encoders import load_encoder
+from pplug.method.llm import load_llm
+from pplug.method.model import build
+from pplug.method.predictions import write_predictions
+from pplug.offline.simulate import simulate
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from clusters import clusters, noise
 
-from pplug import maps, probes
+from pplug.insight import maps, probes
 
 # --- does the embedding say it?
 

@@ -8,11 +8,12 @@ from families import save_family
 
 from pplug.__main__ import main
 from pplug.config import PROFILES
-from pplug.data import load
-from pplug.encoders import load_encoder
-from pplug.experiment import get_encoder, get_llm, task_data
-from pplug.model import PersonalizedLM, load_llm
-from pplug.simulate import simulate
+from pplug.data.loading import load
+from pplug.method.encoders import load_encoder
+from pplug.method.llm import load_llm
+from pplug.method.model import PersonalizedLM
+from pplug.offline.simulate import simulate
+from pplug.study.experiment import get_encoder, get_llm, task_data
 
 FAMILY = {"laptop": "flan-t5", "gpu": "flan-t5", "paper": "flan-t5", "llama": "llama", "qwen": "qwen"}
 TASK = {"laptop": "LaMP-2", "gpu": "LaMP-3", "paper": "LaMP-4", "llama": "LaMP-1", "qwen": "LaMP-5"}
@@ -45,7 +46,7 @@ def test_the_whole_path_of_a_profile(name, data, families, tmp_path, monkeypatch
     models = {"llm": families[FAMILY[name]], "encoder": families["bge"], "data": str(data)}
     monkeypatch.setitem(PROFILES, name, replace(PROFILES[name], **small, **models))
     monkeypatch.setenv("PPLUG_PROFILE", name)
-    monkeypatch.setattr("pplug.results.FOLDER", tmp_path / "results")
+    monkeypatch.setattr("pplug.study.records.FOLDER", tmp_path / "results")
     task, folder = TASK[name], data / TASK[name].replace("-", "_")
     main(["encode", task, str(folder), "--encoder", families["bge"]])
     main(["train", task, str(tmp_path / "plug")])
@@ -82,7 +83,7 @@ def test_the_encoder_pools_its_first_token_and_marks_queries(families):
 @pytest.mark.parametrize("family", ["llama", "qwen"])
 def test_a_chat_model_answers_with_its_answer_alone(family, families, tmp_path):
     """A stopped turn ends the answer; nothing of template or prompt is in it."""
-    from pplug.model import build
+    from pplug.method.model import build
 
     llm, tokenizer = load_llm(families[family])
     model = build(llm, tokenizer, load_encoder(families["bge"]), None, {"task": "LaMP-4"}, soft_tokens=1)

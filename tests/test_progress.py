@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pplug import progress
-from pplug.progress import describe, track
+from pplug.base import progress
+from pplug.base.progress import describe, track
 
 
 class Terminal(io.StringIO):
@@ -78,7 +78,7 @@ def test_description():
 NOTEBOOK = """
 import os
 os.environ.pop("CI", None); os.environ.pop("PPLUG_QUIET", None)
-from pplug import progress
+from pplug.base import progress
 progress.REDRAW = 0
 shown = []
 if {reader}:
@@ -122,7 +122,7 @@ def test_notebook_with_a_reader_updates_one_display_and_empties_it(outputs):
 NO_WIDGETS = """
 import sys
 sys.modules["ipywidgets"] = None  # tqdm then advises to install them
-from pplug.progress import no_loading_bars
+from pplug.base.progress import no_loading_bars
 with no_loading_bars():
     import transformers
     assert not transformers.utils.logging.is_progress_bar_enabled()

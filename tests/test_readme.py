@@ -4,14 +4,14 @@ import re
 
 import pytest
 
-from pplug import readme
+from tools import readme
 
 
 def test_every_table_in_the_readme_is_what_the_records_say(tmp_path):
     copy = tmp_path / "README.md"
     copy.write_text(readme.README.read_text(encoding="utf-8"), encoding="utf-8")
     readme.update(copy)
-    assert copy.read_text(encoding="utf-8") == readme.README.read_text(encoding="utf-8"), "run `python -m pplug readme`"
+    assert copy.read_text(encoding="utf-8") == readme.README.read_text(encoding="utf-8"), "run `python -m tools.readme`"
 
 
 def test_a_table_without_a_place_is_an_error(tmp_path):
@@ -31,8 +31,8 @@ def test_the_readmes_paper_to_code_map_names_what_exists():
     import importlib
 
     text = readme.README.read_text(encoding="utf-8")
-    for module, name in re.findall(r"`(encoders|embedder|model|training)\.(\w+)", text):
+    for module, name in re.findall(r"`method\.(\w+)\.(\w+)", text):
         if name != "py":
-            assert hasattr(importlib.import_module(f"pplug.{module}"), name), f"{module}.{name}"
+            assert hasattr(importlib.import_module(f"pplug.method.{module}"), name), f"{module}.{name}"
     for test in re.findall(r"`(test_\w+\.py)`", text):
         assert (readme.README.parent / "tests" / test).exists(), test

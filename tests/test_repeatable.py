@@ -13,12 +13,12 @@ import pytest
 import torch
 from effort import cases
 
-from pplug import notebooks
 from pplug.config import get_profile
-from pplug.encoders import encode_texts, load_encoder
-from pplug.experiment import evaluate_rows, fit
-from pplug.reruns import compare
-from pplug.results import save_record
+from pplug.method.encoders import encode_texts, load_encoder
+from pplug.study.experiment import evaluate_rows, fit
+from pplug.study.records import save_record
+from tools import notebooks
+from tools.reruns import compare
 
 PROFILE = replace(get_profile("smoke"), n_users=8, n_test=6, steps=4, batch_size=4, bootstrap=40)
 TASK = "LaMP-3"
@@ -111,7 +111,7 @@ def test_a_committed_record_names_what_it_came_from():
 
 @pytest.mark.long
 def test_a_record_holds_no_text_of_any_user(afresh, tmp_path):
-    from pplug.experiment import task_data
+    from pplug.study.experiment import task_data
 
     path = save_record(afresh(evaluate_rows, TASK, PROFILE), "try", "0", tmp_path)
     written, data = path.read_text(), task_data(TASK, PROFILE)

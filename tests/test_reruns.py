@@ -4,7 +4,7 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 
-from pplug.reruns import compare
+from tools.reruns import compare
 
 
 def notebook(*texts: str):

@@ -9,12 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rank_bm25 import BM25Okapi
 
-from pplug.batches import Example
-from pplug.curriculum import pick_items
-from pplug.data import load
-from pplug.retrieval import RETRIEVERS, prompt, rank_by_bm25, rank_by_words, retrieve
-from pplug.simulate import simulate
-from pplug.tasks import TASKS, build_input, prompt_as_lamp, prompt_with_items
+from pplug.data.loading import load
+from pplug.data.retrieval import RETRIEVERS, rank_by_bm25, rank_by_words, retrieve
+from pplug.data.tasks import TASKS, build_input, prompt_as_lamp, prompt_with_items
+from pplug.method.batches import Example
+from pplug.method.prompts import prompt
+from pplug.offline.curriculum import pick_items
+from pplug.offline.simulate import simulate
 
 words = st.lists(st.sampled_from(["tax", "cup", "film", "the"]), max_size=5).map(" ".join)
 texts = st.one_of(words, st.text(max_size=10))

@@ -9,9 +9,9 @@ import tiny
 import torch
 from safetensors.torch import load_file
 
-from pplug.encoders import load_encoder
-from pplug.errors import InputError
-from pplug.model import load_llm
+from pplug.base.errors import InputError
+from pplug.method.encoders import load_encoder
+from pplug.method.llm import load_llm
 
 ROOT = Path(__file__).resolve().parent.parent
 FILES = sorted([*(ROOT / "pplug").glob("*.py"), *(ROOT / "benchmarks").glob("*.py")])

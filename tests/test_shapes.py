@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from pplug.shapes import SHAPES, count, make_config, make_model
+from pplug.study.shapes import SHAPES, count, make_config, make_model
 
 PUBLISHED = {  # millions of parameters, as the model cards or papers round them
     "google/flan-t5-small": 77,

@@ -11,10 +11,11 @@ from datetime import date
 import pytest
 from personas import shown
 
-from pplug import experiment, standin_check
 from pplug.__main__ import SIMULATED_SEED
-from pplug.data import load
-from pplug.simulate import (
+from pplug.data.loading import load
+from pplug.data.tasks import TASKS, build_input
+from pplug.offline import standin_check
+from pplug.offline.simulate import (
     HISTORY_MAX,
     QUESTIONS,
     SLIPS,
@@ -27,9 +28,9 @@ from pplug.simulate import (
     simulate,
     write_lamp,
 )
-from pplug.tasks import TASKS, build_input
-from pplug.traits import TRAITS
-from pplug.world import TOPICS
+from pplug.offline.traits import TRAITS
+from pplug.offline.world import TOPICS
+from pplug.study import experiment
 
 tasks = pytest.mark.parametrize("task", TASKS)
 EXPERIMENTS = (200, 2024, "u")
@@ -66,7 +67,7 @@ def test_same_seed_same_files_byte_for_byte_and_another_seed_others(task, tmp_pa
 
 
 def test_files_do_not_depend_on_the_process(tmp_path):
-    code = "import sys; from pplug.simulate import simulate; simulate(sys.argv[1], 'LaMP-1', 3, 0)"
+    code = "import sys; from pplug.offline.simulate import simulate; simulate(sys.argv[1], 'LaMP-1', 3, 0)"
     for hash_seed in ("1", "2"):
         environment = os.environ | {"PYTHONHASHSEED": hash_seed, "PYTHONPATH": os.pathsep.join(sys.path)}
         subprocess.run([sys.executable, "-c", code, str(tmp_path / hash_seed)], env=environment, check=True)

@@ -14,13 +14,14 @@ import pytest
 from effort import NIGHTLY, cases
 
 from pplug.config import DEFAULT
-from pplug.data import load
-from pplug.evaluate import OTHER, PLUG, controls, gain
-from pplug.experiment import fit
-from pplug.metrics import example_scores
-from pplug.simulate import make_user, write_lamp
-from pplug.traits import TRAITS
-from pplug.world import write
+from pplug.data.intervals import gain
+from pplug.data.loading import load
+from pplug.data.metrics import example_scores
+from pplug.offline.simulate import make_user, write_lamp
+from pplug.offline.traits import TRAITS
+from pplug.offline.world import write
+from pplug.study.controls import OTHER, PLUG, controls
+from pplug.study.experiment import fit
 
 COMPARISONS = cases(usual=300, nightly=2000)
 

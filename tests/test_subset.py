@@ -2,9 +2,9 @@
 
 import pytest
 
-from pplug.data import load
-from pplug.simulate import simulate
-from pplug.subset import subset
+from pplug.data.loading import load
+from pplug.data.subset import subset
+from pplug.offline.simulate import simulate
 
 
 @pytest.fixture(scope="module")

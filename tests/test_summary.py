@@ -2,11 +2,11 @@
 
 import pytest
 
-from pplug import summary
-from pplug.data import load
-from pplug.model import PersonalizedLM
-from pplug.simulate import simulate
-from pplug.summary import ITEMS, REQUEST, write_summaries
+from pplug.data.loading import load
+from pplug.method.model import PersonalizedLM
+from pplug.offline.simulate import simulate
+from pplug.rivals.summary import ITEMS, REQUEST, write_summaries
+from pplug.study.rows import summary
 
 
 @pytest.fixture

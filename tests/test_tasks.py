@@ -6,7 +6,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from pplug.tasks import (
+from pplug.data.tasks import (
     LOWER_IS_BETTER,
     TASKS,
     build_input,

@@ -12,9 +12,9 @@ import pytest
 import tiny
 import torch
 
-from pplug.batches import collate
-from pplug.model import build
-from pplug.training import ENCODER_RATE, train
+from pplug.method.batches import collate
+from pplug.method.model import build
+from pplug.method.training import ENCODER_RATE, train
 
 
 def run(model, **choices):
@@ -142,7 +142,10 @@ def test_a_trained_input_encoder_learns_but_no_faster_than_a_pretrained_one_can_
 
 
 def test_small_parts_of_a_batch_train_as_the_whole(llm, monkeypatch):
-    monkeypatch.setattr("pplug.training.has_bfloat16", lambda device: False)  # AdamW makes its rounding whole steps
+    # AdamW makes its rounding whole steps
+    monkeypatch.setattr(
+        "pplug.method.training.has_bfloat16", lambda device: False
+    )  # AdamW makes its rounding whole steps
 
     def trained(micro_batch):
         torch.manual_seed(0)

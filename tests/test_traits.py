@@ -4,8 +4,8 @@ from itertools import product
 
 import pytest
 
-from pplug.tasks import TASKS
-from pplug.traits import TRAITS
+from pplug.data.tasks import TASKS
+from pplug.offline.traits import TRAITS
 
 tasks = pytest.mark.parametrize("task", TASKS)
 

@@ -5,10 +5,10 @@ import pytest
 import tiny
 import torch
 
-from pplug.batches import collate
-from pplug.data import load
-from pplug.simulate import simulate
-from pplug.variants import ITEMS, VARIANTS, item_in_front, items_in_prompt, shuffled_users
+from pplug.data.loading import load
+from pplug.method.batches import collate
+from pplug.offline.simulate import simulate
+from pplug.rivals.variants import ITEMS, VARIANTS, item_in_front, items_in_prompt, shuffled_users
 
 
 @pytest.fixture(scope="module")

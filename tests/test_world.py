@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from personas import camps, lens, shown
 
-from pplug.lexicon import BIAS, CAMPS, FIELDS, GENRES, MOMENTS, NEWS, PRODUCTS, TELLINGS, THEMES
-from pplug.tasks import MOVIE_TAGS, TASKS, build_input, parse_input
-from pplug.traits import TRAITS
-from pplug.world import TOPICS, WRITERS, write
+from pplug.data.tasks import MOVIE_TAGS, TASKS, build_input, parse_input
+from pplug.offline.lexicon import BIAS, CAMPS, FIELDS, GENRES, MOMENTS, NEWS, PRODUCTS, TELLINGS, THEMES
+from pplug.offline.traits import TRAITS
+from pplug.offline.world import TOPICS, WRITERS, write
 
 tasks = pytest.mark.parametrize("task", TASKS)
 draws = st.builds(lambda task, seed: (task, seed), st.sampled_from(list(TASKS)), st.integers(0, 2**32))

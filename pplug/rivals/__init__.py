@@ -1,0 +1,1 @@
+"""Other ways to personalise, a file each, and what each costs."""

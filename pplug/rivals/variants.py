@@ -1,0 +1,68 @@
+"""What a plug can be trained and asked with besides a user's own history: each way changes prepared examples.
+
+All have one form: `(model, data, examples, prepared, seed) → prepared examples`, in the same order.
+"""
+
+import random
+from dataclasses import replace
+
+from pplug.data.loading import Data
+from pplug.data.retrieval import RETRIEVERS, retrieve
+from pplug.data.tasks import prompt_as_lamp, prompt_with_items
+from pplug.method.batches import Example
+from pplug.method.evaluate import swap_histories
+from pplug.method.llm import is_standin
+from pplug.method.model import PersonalizedLM
+from pplug.method.prompts import MAX_INPUT, MAX_PROMPT, ROOM, prompt, with_prompts
+
+SHUFFLED, ITEMS_IN_PROMPT, ITEM_IN_FRONT = "shuffled users", "items in the prompt", "item in front"
+ITEMS = (1, 4)  # how many items the rows with retrieval put into a prompt
+
+
+def shuffled_users(
+    model: PersonalizedLM, data: Data, examples: list[dict], prepared: list[Example], seed: int
+) -> list[Example]:
+    """Every example has the history of another user: a plug trained so can learn nothing about users."""
+    return swap_histories(prepared, [example["user_id"] for example in examples], seed)
+
+
+def items_in_prompt(
+    model: PersonalizedLM, data: Data, examples: list[dict], prepared: list[Example], seed: int
+) -> list[Example]:
+    """1 or 4 items in each prompt, found in a way that is drawn for it: what all rows with retrieval have in common."""
+    rng = random.Random(seed)
+    ranked = {how: list(retrieve(how, data, examples, prepared, seed)) for how in RETRIEVERS}
+    best = [ranked[rng.choice(RETRIEVERS)][i][: rng.choice(ITEMS)] for i in range(len(examples))]
+    return put_in_prompt(model, data, examples, prepared, best)
+
+
+def put_in_prompt(
+    model: PersonalizedLM, data: Data, examples: list[dict], prepared: list[Example], rows: list[list[int]]
+) -> list[Example]:
+    """Each example's prompt with these rows of `data.items`, the best first, as text in front of the input."""
+    known, tokenizer = is_standin(model.facts["llm"]), model.tokenizer
+    most = min(MAX_PROMPT, tokenizer.model_max_length - ROOM)
+    prompts = [
+        prompt(data.task, [data.items[row] for row in reversed(best)], e["input"], tokenizer, most, known)
+        for best, e in zip(rows, examples, strict=True)
+    ]
+    return with_prompts(model, prepared, prompts)
+
+
+def item_in_front(
+    model: PersonalizedLM, data: Data, examples: list[dict], prepared: list[Example], seed: int
+) -> list[Example]:
+    """The most similar item as text in front of the soft prompt, the paper's *PPlug + Retrieval*."""
+    word = prompt_with_items if is_standin(model.facts["llm"]) else prompt_as_lamp
+    changed = []
+    for best, example, ready in zip(retrieve("dense", data, examples, prepared), examples, prepared, strict=True):
+        text = example["input"]
+        said = word(data.task, [data.items[row] for row in best[:1]], text)
+        # LaMP's wording of LaMP-1 has the item inside the input: there is nothing to put in front of it.
+        lead = said.removesuffix(text) if said.endswith(text) else ""
+        ids = model.tokenizer(lead, add_special_tokens=False, truncation=True, max_length=MAX_INPUT)["input_ids"]
+        changed.append(replace(ready, before_ids=ready.before_ids + ids))
+    return changed
+
+
+VARIANTS = {SHUFFLED: shuffled_users, ITEMS_IN_PROMPT: items_in_prompt, ITEM_IN_FRONT: item_in_front}

@@ -1,0 +1,1 @@
+"""Where users come from, and how they leave again: LaMP's download, own tables and repositories, forgetting."""

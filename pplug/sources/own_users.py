@@ -1,0 +1,177 @@
+"""One's own users: a table of texts, or a git repository → LaMP files, split by time.
+
+A table has four columns, `user`, `time`, `input` and `output`: a CSV file with a header, or JSON lines.
+"""
+
+import csv
+import io
+import json
+import re
+import subprocess
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pplug.base.errors import DataError, InputError
+from pplug.base.files import write_text
+from pplug.base.reading import date_numbers, is_value, parse_json, read_text, shown
+from pplug.data.lamp_files import SPLITS
+from pplug.data.tasks import TASKS, Task, build_input, get_task
+
+COLUMNS = ("user", "time", "input", "output")
+LEAST = 6  # texts a user must have: one for each split, and a history of three
+MAIL = re.compile(r"<?[\w.+-]+@[\w-]+(\.[\w-]+)+>?")
+TRAILER = re.compile(r"^[A-Z][\w-]*-(by|Id): .*$", re.MULTILINE | re.IGNORECASE)  # Signed-off-by: ..., Change-Id: ...
+
+
+@dataclass(frozen=True)
+class Text:
+    """One text of a user: when it was written, what it answers, and the answer."""
+
+    user: str
+    time: str
+    input: str
+    output: str
+
+
+def read_table(path: str | Path) -> list[Text]:
+    """Read a table of texts.
+
+    Args:
+        path: A `.csv` file whose header names `user`, `time`, `input` and `output` (others are ignored), or a `.jsonl`
+            file with one such object a line. UTF-8. A time is anything that sorts by its numbers, year first:
+            `2024-05-31`, `2024-05-31T10:00`, or seconds.
+
+    Returns:
+        The texts, in the order of the file.
+
+    Raises:
+        DataError: The file is not UTF-8, or a line is not such a row; the message names it.
+    """
+    path = Path(path)
+    readers = {".csv": _csv_rows, ".jsonl": _json_rows}
+    if path.suffix not in readers:
+        raise DataError(f"{path}: expected a .csv or .jsonl file")
+    texts = []
+    for line, row in readers[path.suffix](path):
+        for column in COLUMNS:
+            if not is_value(row.get(column)) or not str(row[column]).strip():
+                raise DataError(f"{path}: line {line}: expected a value in the column {column!r}")
+        try:
+            has_time = bool(date_numbers(str(row["time"])))
+        except DataError as error:
+            raise DataError(f"{path}: line {line}: {error}") from error
+        if not has_time:
+            found = shown(str(row["time"]))
+            raise DataError(f"{path}: line {line}: expected a date or a number as time, found {found!r}")
+        texts.append(Text(*(str(row[column]).strip() for column in COLUMNS)))
+    return texts
+
+
+def _csv_rows(path: Path) -> Iterator[tuple[int, dict]]:
+    csv.field_size_limit(1 << 24)
+    # Strictly: an open quote would else take all further rows into one text.
+    reader = csv.DictReader(io.StringIO(read_text(path), newline=""), strict=True)
+    try:
+        names = reader.fieldnames or []
+        for column in COLUMNS:
+            if names.count(column) != 1:
+                what = "is there twice" if column in names else "is missing"
+                raise DataError(f"{path}: line 1: expected a header with {', '.join(COLUMNS)}, {column!r} {what}")
+        for row in reader:
+            yield reader.line_num, row
+    except csv.Error as error:
+        raise DataError(
+            f"{path}: line {max(1, reader.reader.line_num)}: expected rows of a CSV file: {error}"
+        ) from error
+
+
+def _json_rows(path: Path) -> Iterator[tuple[int, dict]]:
+    for number, line in enumerate(io.StringIO(read_text(path), newline=None), 1):
+        if not line.strip():
+            continue
+        row = parse_json(line.strip(), f"{path}: line {number}", "a JSON object")
+        if not isinstance(row, dict):
+            raise DataError(f"{path}: line {number}: expected a JSON object, found {line.strip()[:40]!r}")
+        yield number, row
+
+
+def read_git(repository: str | Path) -> list[Text]:
+    """Read a git repository's commits as texts: who, when, the message's body as input, its subject as output.
+
+    Commits without a body and merges are left out; so are e-mail addresses and trailers such as `Signed-off-by`.
+
+    Raises:
+        DataError: There is no git repository.
+    """
+    # NUL, which no commit can hold, ends each part; the signatures' own program is not run.
+    form = "%aN%x00%at%x00%s%x00%b"
+    command = ["git", "-C", str(repository), "-c", "log.showSignature=false", "log", "--no-merges", "-z"]
+    command += [f"--format={form}"]
+    done = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", errors="replace", check=False)
+    if done.returncode:
+        raise DataError(f"{repository}: expected a git repository with commits: {done.stderr.strip()}")
+    texts = []
+    everything = done.stdout.split("\0")
+    for start in range(0, len(everything) - 3, 4):
+        parts = everything[start : start + 4]
+        user, time, subject, body = (" ".join(MAIL.sub("", TRAILER.sub("", part)).split()) for part in parts)
+        if user and subject and body:
+            texts.append(Text(user, datetime.fromtimestamp(int(time), UTC).isoformat(), body, subject))
+    return texts
+
+
+def write_users(folder: str | Path, task: str, texts: Iterable[Text], least: int = LEAST) -> dict[str, int]:
+    """Write texts as LaMP files, split by time.
+
+    A user's last text is the test question, the one before it the dev question, the third last the train question;
+    what came before a question is its history.
+
+    Args:
+        folder: Where to; made if it does not exist.
+        task: A task whose items are input and output: LaMP-2, LaMP-3, LaMP-4 or LaMP-5.
+        texts: In any order.
+        least: Users with fewer texts are left out.
+
+    Returns:
+        How many users were written, and how many left out: `{"users", "left_out", "texts"}`.
+
+    Raises:
+        DataError: No user has enough texts, or an output is none of the task's labels.
+        InputError: The task's items are not input and output.
+    """
+    spec, folder = get_task(task), Path(folder)
+    if spec.held_out is None:
+        fitting = [name for name, other in TASKS.items() if other.held_out]
+        raise InputError(f"{spec.name}: its items hold no input and output; expected one of {', '.join(fitting)}")
+    by_user: dict[str, list[Text]] = {}
+    for text in texts:
+        if spec.labels and text.output not in spec.labels:
+            labels = ", ".join(spec.labels)
+            whose, found = f"{shown(text.user)}, {shown(text.time)}", shown(text.output)
+            raise DataError(f"{whose}: expected one of {labels} as output, found {found!r}")
+        by_user.setdefault(text.user, []).append(text)
+    enough = {user: own for user, own in sorted(by_user.items()) if len(own) >= max(least, len(SPLITS))}
+    kept = {user: sorted(own, key=lambda text: date_numbers(text.time)) for user, own in enough.items()}
+    if not kept:
+        most = max(map(len, by_user.values()), default=0)
+        raise DataError(f"no user has {least} texts or more: of {len(by_user)} users the largest has {most}")
+    for back, split in zip((3, 2, 1), SPLITS, strict=True):
+        asked = [_question(spec, number, user, own, len(own) - back) for number, (user, own) in enumerate(kept.items())]
+        golds = [{"id": q["id"], "output": own[-back].output} for q, own in zip(asked, kept.values(), strict=True)]
+        _write_json(folder / f"{split}_questions.json", asked)
+        _write_json(folder / f"{split}_outputs.json", {"task": spec.name.replace("-", "_"), "golds": golds})
+    return {"users": len(kept), "left_out": len(by_user) - len(kept), "texts": sum(map(len, kept.values()))}
+
+
+def _question(task: Task, number: int, user: str, own: list[Text], at: int) -> dict:
+    """A user's text number `at` as a question, those before it as its profile."""
+    asked, answer = task.held_out
+    items = [{"id": f"{number}-{i}", "date": t.time, asked: t.input, answer: t.output} for i, t in enumerate(own[:at])]
+    text = build_input(task, **{task.query_slot: own[at].input})
+    return {"id": f"{number}-{at}", "input": text, "user_id": user, "date": own[at].time, "profile": items}
+
+
+def _write_json(path: Path, value) -> None:
+    write_text(path, json.dumps(value, indent=1, ensure_ascii=False))

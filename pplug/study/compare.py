@@ -1,0 +1,150 @@
+"""The plug and its rivals on the same users, LLM, decoding and metrics: `python -m pplug compare`.
+
+Rows come in groups (rows.py); a group of a task and a seed is one record under `results/compare-<profile>/`, and
+`table.md` there has all of them.
+"""
+
+import os
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict
+from multiprocessing import get_context, parent_process
+from pathlib import Path
+
+import numpy as np
+
+from pplug.base.files import write_text
+from pplug.config import Profile
+from pplug.data.intervals import bootstrap_corpus
+from pplug.data.metrics import example_scores
+from pplug.data.retrieval import BM25_WORD
+from pplug.study import cold_start, rows
+from pplug.study.experiment import available_tasks, llm_fingerprint
+from pplug.study.records import FOLDER, environment, load_records, save_record
+from pplug.study.tables import COLD_START, full_table, subset_table
+
+SEEDS = (0, 1, 2)
+
+GROUPS: dict[str, tuple[Callable, tuple[int, ...]]] = {  # what makes the rows, and for which seeds
+    "controls": (rows.controls, SEEDS),  # the main claim's rows
+    "plugs": (rows.plugs, SEEDS[:1]),
+    "retrieval": (rows.retrieval, SEEDS[:1]),
+    "distilled": (rows.distilled, SEEDS[:2]),
+    "summaries": (rows.summaries, SEEDS[:1]),
+    "adapters": (rows.adapters, SEEDS),
+    COLD_START: (cold_start.scores, SEEDS[:1]),
+}
+
+
+def run_group(group: str, task: str, profile: Profile, seed: int) -> dict:
+    """Run one group of rows and write its record.
+
+    Returns:
+        The record: as `experiment.run_cell`'s, with `costs` (row → `Cost`), `users`, the positions of the test users
+        it is about (None: all), and `history_lengths`. The cold start's has only scores, by number of items.
+    """
+    start = time.perf_counter()
+    s = rows.Setting(task, profile, seed)
+    found = dict(GROUPS[group][0](s))
+    record = {
+        "task": task,
+        "group": group,
+        "profile": profile.name,
+        "simulated": s.data.factors is not None,
+        "seed": seed,
+        "data_hash": s.data.hash,
+        "encoder": profile.encoder,
+        "settings": asdict(profile),
+        "llm": llm_fingerprint(profile.llm),
+        "steps": profile.steps,
+        "bm25_tokens": f"lower case, {BM25_WORD.pattern}",
+        "seconds": round(time.perf_counter() - start, 1),
+    }
+    record |= {"scores": found} if group == COLD_START else _scored(s, found, group)
+    save_record(record | environment(), f"compare-{profile.name}", f"{task}-{group}-s{seed}")
+    return record
+
+
+def _scored(s: rows.Setting, rows: dict[str, rows.Row], group: str) -> dict:
+    """The part of a record that its rows give."""
+    task = s.data.task
+    users = rows.adapted_users(s) if group == "adapters" else None
+    examples = [s.examples[i] for i in users] if users is not None else s.examples
+    golds = [example["output"] for example in examples]
+    return {
+        "n": len(golds),
+        "users": users,
+        "history_lengths": [len(example["profile"]) for example in examples],
+        "costs": {name: asdict(row.cost) for name, row in rows.items()},
+        "metrics": {
+            name: bootstrap_corpus(task, row.texts, golds, s.profile.bootstrap // 4) for name, row in rows.items()
+        },
+        "scores": {
+            name: np.round(example_scores(task, row.texts, golds)[task.metrics[0]], 4) for name, row in rows.items()
+        },
+    }
+
+
+def run(profile: Profile, tasks: list[str] | None = None, log: Callable[[str], None] = print) -> None:
+    """Run every group that has no record yet, several at a time on a processor: resumable, progress is logged.
+
+    Args:
+        profile: How much to train, on which data, LLM and encoder.
+        tasks: Only these; all there is data for if None.
+        log: Called with a line for each finished group.
+    """
+    folder, start = FOLDER / f"compare-{profile.name}", time.perf_counter()
+    # What others build on comes first: its plugs are then in the cache.
+    todo = [
+        (group, task, profile, seed)
+        for group, (_, seeds) in GROUPS.items()
+        for seed in seeds
+        for task in tasks or available_tasks(profile)
+        if not (folder / f"{task}-{group}-s{seed}.json").exists()
+    ]
+    todo.sort(key=lambda cell: (cell[0], cell[3]) != ("controls", 0))
+    workers = _workers()
+    with ProcessPoolExecutor(
+        workers, get_context("spawn"), _begin, (max(1, (os.cpu_count() or 1) // workers),)
+    ) as pool:
+        running = {pool.submit(run_group, *cell): cell for cell in todo}
+        for done, future in enumerate(as_completed(running), 1):
+            group, task, _, seed = running[future]
+            seconds = future.result()["seconds"]
+            passed = (time.perf_counter() - start) / 60
+            log(f"{done}/{len(todo)} after {passed:.1f} min: {task} {group}, seed {seed}, {seconds:.0f} s")
+    log(f"the whole table: {write_table(folder)}")
+
+
+def write_table(folder: Path) -> Path:
+    """Write every column of every row, for the tasks that have their controls, beside the records."""
+    records = load_records(folder.name, folder.parent)
+    ready = {r["task"] for r in records if r["group"] == "controls" and r["seed"] == SEEDS[0]}
+    records = [record for record in records if record["task"] in ready]
+    parts = [f"# The plug and its rivals: {folder.name}", full_table(records)]
+    if any(record["group"] == "adapters" for record in records):
+        parts += ["## Every row on the users with parameters of their own", subset_table(records) + "\n"]
+    write_text(folder / "table.md", "\n\n".join(parts))
+    return folder / "table.md"
+
+
+def _workers() -> int:
+    import torch
+
+    return 1 if torch.cuda.is_available() else min(4, os.cpu_count() or 1)
+
+
+def _begin(threads: int) -> None:
+    """Start a worker: with its share of the threads, and watching its parent."""
+    import torch
+
+    torch.set_num_threads(threads)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """End this worker when its parent is gone, even by `kill -9`: it would go on with a cell that a rerun begins."""
+    parent_process().join()
+    os._exit(1)
