@@ -6,7 +6,7 @@ The rules, each tested by name in `tests/test_metrics.py`:
 - macro-F1 is the mean over **all** labels of the task, a label that never occurs counting as zero;
 - a score is read with `float`; one that cannot be read counts as whichever of 1 and 5 is farther from the gold;
 - ROUGE is the F-measure without stemming;
-- its words are LaMP's, runs of a-z and 0-9, unless a gold has other letters: then they are Unicode's (`tokenizer_name`).
+- its words are LaMP's, runs of a-z and 0-9; where a gold has other letters they are Unicode's (`tokenizer_name`).
 """
 
 import math
