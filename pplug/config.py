@@ -166,7 +166,9 @@ def card(profile: Profile) -> str:
     parts += ", layers computed again" if profile.checkpointing else ""
     parts += ", LLM spread over processes" if profile.sharded else ""
     decoding = f"{profile.beams} beams" if profile.beams > 1 else "greedy"
-    users = f"{profile.n_users or 'all'} {f'users in {profile.data}' if profile.data else 'simulated users'}"
+    users = (
+        f"{profile.n_users or 'all'} {f'users in {shown_path(profile.data)}' if profile.data else 'simulated users'}"
+    )
     tested = f"at most {profile.n_test} tested" if profile.n_test else "all tested"
     return "\n".join(
         [
@@ -176,3 +178,8 @@ def card(profile: Profile) -> str:
             f"{tested} · {profile.bootstrap:,} resamples",
         ]
     )
+
+
+def shown_path(path: str) -> str:
+    """A path as it is shown and recorded: inside the checkout without what leads there, which is this machine's."""
+    return str(Path(path).relative_to(project_folder())) if Path(path).is_relative_to(project_folder()) else path

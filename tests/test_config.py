@@ -76,7 +76,8 @@ def test_given_paths_mean_the_current_folder_wherever_they_are_used(monkeypatch,
 @pytest.mark.fault(20)
 def test_a_profiles_own_folder_is_in_the_checkout(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-    assert get_profile("laptop").data == str(ROOT / "data" / "time")
+    profile = get_profile("laptop")
+    assert profile.data == str(ROOT / "data" / "time") and card(profile) == card(LAPTOP)
     assert get_profile("default").data is None
 
 
