@@ -14,11 +14,14 @@ from hypothesis import strategies as st
 from pplug.base import reading
 from pplug.base.errors import DataError
 from pplug.base.files import file_hash
+from pplug.config import get_profile
 from pplug.data import loading as data_module
 from pplug.data.lamp_files import SPLITS
 from pplug.data.loading import Data, examples_with_output, held_out_examples, load
 from pplug.data.subset import subset
 from pplug.data.tasks import TASKS, build_input, query_text
+from pplug.offline.simulate import simulate
+from pplug.study.experiment import fit
 
 A_GOLD = {"LaMP-1": "[1]", "LaMP-2": "classic", "LaMP-3": "4", "LaMP-4": "Rain!", "LaMP-5": "On rain", "LaMP-7": "omg"}
 
@@ -501,6 +504,22 @@ def test_a_split_without_outputs_or_questions_gives_no_examples_and_says_so(tmp_
     assert [e["id"] for e in examples_with_output(data, "train")] == ["1"] and not caplog.text
     assert examples_with_output(data, "test") == [] and not caplog.text
     assert examples_with_output(data, "dev") == [] and "1 of 1 dev questions have no output here" in caplog.text
+
+
+@pytest.mark.fault(27)
+@pytest.mark.parametrize("dev", ["withheld", "empty", "absent"])
+def test_a_plug_is_trained_without_dev_outputs(tmp_path, caplog, dev):
+    """The dev loss is left out; it used to end in an IndexError."""
+    folder = simulate(tmp_path / "LaMP_3", "LaMP-3", 4, seed=9)
+    (folder / "dev_outputs.json").unlink()
+    if dev == "empty":
+        put(folder, dev_questions=[], dev_outputs=outputs("LaMP-3"))
+    elif dev == "absent":
+        (folder / "dev_questions.json").unlink()
+    profile = replace(get_profile("smoke"), data=str(tmp_path), n_users=None, steps=1, batch_size=2, micro_batch=2)
+    fitted = fit("LaMP-3", profile)
+    assert [set(row) for row in fitted.curve] == [{"step", "loss"}]
+    assert ("dev questions have no output here" in caplog.text) == (dev == "withheld")
 
 
 # Tasks of one's own
