@@ -14,16 +14,7 @@ from hypothesis import strategies as st
 
 import pplug
 from pplug.base import files
-from pplug.base.files import (
-    cache_folder,
-    checkout,
-    file_hash,
-    project_folder,
-    remove_left,
-    replacing,
-    scratch,
-    write_text,
-)
+from pplug.base.files import cache_folder, file_hash, remove_left, replacing, scratch, write_text
 
 
 def names(folder: Path) -> list[str]:
@@ -173,7 +164,7 @@ def test_a_hash_holds_little_of_the_file(tmp_path):
 def test_without_the_variable_the_cache_is_in_the_repository(monkeypatch, value):
     monkeypatch.delenv("PPLUG_CACHE") if value is None else monkeypatch.setenv("PPLUG_CACHE", value)
     root = Path(pplug.__file__).parent.parent
-    assert checkout() == project_folder() == root and cache_folder() == root / ".cache" / "pplug"
+    assert files.checkout() == files.project_folder() == root and cache_folder() == root / ".cache" / "pplug"
 
 
 @pytest.mark.fault(19)

@@ -171,6 +171,49 @@ def test_an_input_made_of_the_templates_parts_is_taken_apart_at_once(task):
         parse_input(TASKS["LaMP-1"], text + '" [2]: ' * 100_000)
 
 
+# A served user
+
+
+@pytest.mark.fault(12)
+@pytest.mark.parametrize(
+    ("items", "told"),
+    [
+        ([{"text": "a"}], 'history: expected the field "title" in profile item 0'),
+        ([{"text": "a", "title": 1}, "b"], "history: expected an object as profile item 1"),
+        ([{"text": "a", "title": True}], 'history: expected text or a number in the field "title" of profile item 0'),
+        ([{"text": ["a"], "title": 1}], 'history: expected text or a number in the field "text" of profile item 0'),
+        ("text", "history: expected a list of items, found text"),
+    ],
+)
+def test_a_served_users_items_are_refused_as_a_files_are(model, monkeypatch, items, told):
+    """They used to be a bare KeyError, or to be served with what was there."""
+    encoded = made_up_vectors(monkeypatch)
+    model.facts = {"task": "LaMP-4"}
+    with pytest.raises(InputError, match=told):
+        model.generate(ASKED, items, max_new_tokens=2)
+    assert not encoded
+
+
+@pytest.mark.fault(12)
+def test_null_is_no_text_for_a_served_user_either(model, monkeypatch):
+    encoded = made_up_vectors(monkeypatch)
+    model.facts = {"task": "LaMP-4"}
+    model.generate(ASKED, [{"text": "sun", "title": None, "id": 3}], max_new_tokens=2)
+    assert "sun " in encoded and not any("None" in text for text in encoded)
+
+
+def made_up_vectors(monkeypatch) -> list[str]:
+    """Let no encoder be needed; returns the texts that would be encoded."""
+    encoded = []
+
+    def vectors(encoder, texts, *_, **__):
+        encoded.extend(texts)
+        return tiny.vectors(len(texts))
+
+    monkeypatch.setattr("pplug.method.model.encode", vectors)
+    return encoded
+
+
 # One's own users
 
 

@@ -48,31 +48,3 @@ def test_what_is_no_item_is_refused_with_item_and_field(items, told):
     with pytest.raises(DataError) as caught:
         clean_items(TASK, items, "history")
     assert str(caught.value).startswith(told) and issubclass(DataError, InputError)
-
-
-@pytest.mark.fault(12)
-@pytest.mark.parametrize(("items", "told"), WRONG[:4])
-def test_a_served_user_is_refused_as_a_file_is(model, items, told):
-    """It used to be a bare KeyError, or to be served with what was there."""
-    model.facts = {"task": "LaMP-3"}
-    with pytest.raises(InputError, match=told):
-        model.generate(build_input(TASK, review="fine"), items)
-
-
-@pytest.mark.fault(12)
-def test_null_is_no_text_for_a_served_user_either(model, monkeypatch):
-    import tiny
-
-    encoded = []
-
-    def vectors(encoder, texts, *_, **__):
-        encoded.extend(texts)
-        return tiny.vectors(len(texts))
-
-    for name in ("encode", "encode_texts"):  # whichever the model uses
-        monkeypatch.setattr(f"pplug.method.model.{name}", vectors, raising=False)
-    model.facts = {"task": "LaMP-4"}
-    model.generate(
-        build_input(TASKS["LaMP-4"], article="rain"), [{"text": "sun", "title": None, "id": 3}], max_new_tokens=2
-    )
-    assert "sun " in encoded and not any("None" in text for text in encoded)

