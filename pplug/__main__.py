@@ -36,18 +36,20 @@ def _plan(chosen) -> None:
 
 
 def _download(chosen) -> None:
+    from pplug.base.files import project_folder
     from pplug.data.tasks import TASKS, get_task
     from pplug.sources.download import download
 
-    folder = chosen.folder or Path("data") / chosen.split
+    folder = chosen.folder or project_folder() / "data" / chosen.split
     for task in TASKS if chosen.tasks == ["all"] else [get_task(name).name for name in chosen.tasks]:
         print(download(folder / task.replace("-", "_"), task, chosen.split == "time"), flush=True)
 
 
 def _own(chosen) -> None:
+    from pplug.base.files import project_folder
     from pplug.sources.own_users import read_git, read_table, write_users
 
-    folder = chosen.folder / chosen.task.replace("-", "_")
+    folder = (chosen.folder or project_folder() / "data" / "own") / chosen.task.replace("-", "_")
     texts = read_git(chosen.source) if chosen.command == "from-git" else read_table(chosen.source)
     told = write_users(folder, chosen.task, texts)
     print(f"{folder}: {told['users']} users, {told['texts']} texts; left out, too few texts: {told['left_out']} users")
@@ -76,7 +78,7 @@ def _forget(chosen) -> None:
 def _standin(chosen) -> None:
     from dataclasses import replace
 
-    from pplug.data.loading import load
+    from pplug.data.loading import examples_with_output, load
     from pplug.data.tasks import TASKS
     from pplug.offline.curriculum import Recipe, lamp_writers, simulated_writers
     from pplug.offline.standin import save_standin, train_standin
@@ -92,7 +94,8 @@ def _standin(chosen) -> None:
         if not sets:
             raise InputError(f"{chosen.data}: expected a folder that holds LaMP_1, LaMP_2, ...: none is here")
         learn = {task: lamp_writers(data) for task, data in sets.items()}
-        held_out = {task: lamp_writers(data, "dev") for task, data in sets.items()}
+        checked = {task: data for task, data in sets.items() if examples_with_output(data, "dev")}
+        held_out = {task: lamp_writers(data, "dev") for task, data in checked.items()}
         source = {"data": {task: data.hash for task, data in sets.items()}}
     else:
         learn = {task: simulated_writers(task, chosen.users, SIMULATED_SEED, "p") for task in TASKS}

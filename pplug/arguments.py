@@ -65,7 +65,7 @@ def make_parser() -> argparse.ArgumentParser:
     for name, what in (("from-table", "a CSV or JSON lines file"), ("from-git", "a git repository's commit messages")):
         one = commands.add_parser(name, help=f"one's own users: {what} as LaMP files")
         one.add_argument("source", type=Path), one.add_argument("--task", type=_task, default="LaMP-4")
-        one.add_argument("--folder", type=Path, default=Path("data/own"), help="gets a folder LaMP_4 or the like")
+        one.add_argument("--folder", type=Path, help="gets a folder LaMP_4 or the like; data/own if not given")
 
     one = commands.add_parser("encode", help="fill the vector store with a folder's history texts")
     one.add_argument("task", type=_task), one.add_argument("folder", type=Path)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pplug.base.errors import InputError
+from pplug.base.files import project_folder
 
 VARIABLE = "PPLUG_PROFILE"
 OWN = {"PPLUG_DATA": "data", "PPLUG_LLM": "llm"}  # environment variables for one's own data and LLM
@@ -133,7 +134,8 @@ def get_profile(name: str | None = None) -> Profile:
 
     Returns:
         The profile, with the data folder and LLM of `PPLUG_DATA` and `PPLUG_LLM` where those are set; their last parts
-        are then added to its name, so that records of own runs never stand among the committed ones.
+        are then added to its name, so that records of own runs never stand among the committed ones. Paths are
+        absolute: given ones are taken from the current folder, a profile's own from the checkout.
 
     Raises:
         InputError: There is no profile of that name.
@@ -141,8 +143,18 @@ def get_profile(name: str | None = None) -> Profile:
     name = name or os.environ.get(VARIABLE) or DEFAULT.name
     if name not in PROFILES:
         raise InputError(f"no profile is called {name!r}; {VARIABLE} may be one of: {', '.join(PROFILES)}")
-    own = {field: os.environ[variable] for variable, field in OWN.items() if os.environ.get(variable)}
-    return replace(PROFILES[name], **own, name="-".join([name, *(Path(value).name for value in own.values())]))
+    profile = PROFILES[name]
+    if profile.data is not None:
+        profile = replace(profile, data=str(project_folder() / profile.data))
+    given = {field: os.environ[variable] for variable, field in OWN.items() if os.environ.get(variable)}
+    own = {field: _absolute(value, field) for field, value in given.items()}
+    return replace(profile, **own, name="-".join([name, *(Path(value).name for value in own.values())]))
+
+
+def _absolute(value: str, field: str) -> str:
+    """A path as it stands in the current folder: notebooks run in another. An LLM that is no path is a name."""
+    path = Path(value).expanduser().absolute()
+    return str(path) if field == "data" or path.exists() else value
 
 
 def card(profile: Profile) -> str:
@@ -154,7 +166,9 @@ def card(profile: Profile) -> str:
     parts += ", layers computed again" if profile.checkpointing else ""
     parts += ", LLM spread over processes" if profile.sharded else ""
     decoding = f"{profile.beams} beams" if profile.beams > 1 else "greedy"
-    users = f"{profile.n_users or 'all'} {f'users in {profile.data}' if profile.data else 'simulated users'}"
+    users = (
+        f"{profile.n_users or 'all'} {f'users in {shown_path(profile.data)}' if profile.data else 'simulated users'}"
+    )
     tested = f"at most {profile.n_test} tested" if profile.n_test else "all tested"
     return "\n".join(
         [
@@ -164,3 +178,8 @@ def card(profile: Profile) -> str:
             f"{tested} · {profile.bootstrap:,} resamples",
         ]
     )
+
+
+def shown_path(path: str) -> str:
+    """A path as it is shown and recorded: inside the checkout without what leads there, which is this machine's."""
+    return str(Path(path).relative_to(project_folder())) if Path(path).is_relative_to(project_folder()) else path

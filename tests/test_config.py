@@ -1,4 +1,7 @@
+"""Profiles: which one is chosen, where its paths are, and that its run card tells every choice."""
+
 from dataclasses import FrozenInstanceError, asdict, fields, replace
+from pathlib import Path
 
 import pytest
 
@@ -18,6 +21,8 @@ from pplug.config import (
     get_profile,
 )
 
+ROOT = Path(__file__).resolve().parent.parent
+
 
 def test_names_are_the_keys():
     names = ["smoke", "default", "laptop", "gpu", "paper", "llama", "qwen"]
@@ -26,7 +31,7 @@ def test_names_are_the_keys():
 
 def test_the_variable_chooses(monkeypatch):
     monkeypatch.setenv(VARIABLE, "gpu")
-    assert get_profile() == GPU
+    assert get_profile() == replace(GPU, data=str(ROOT / "data" / "time"))
     assert get_profile("smoke") == SMOKE, "a name given in code goes first"
 
 
@@ -45,11 +50,40 @@ def test_an_unknown_name_is_an_error_that_lists_the_names(monkeypatch, name):
 
 
 @pytest.mark.parametrize(("variable", "field"), OWN.items())
-def test_own_data_and_llm_replace_the_profiles(monkeypatch, variable, field):
-    monkeypatch.setenv(variable, "some/mine")
-    assert get_profile("default") == replace(DEFAULT, name="default-mine", **{field: "some/mine"})
+def test_own_data_and_llm_replace_the_profiles(monkeypatch, tmp_path, variable, field):
+    monkeypatch.setenv(variable, str(tmp_path / "mine"))
+    assert get_profile("default") == replace(DEFAULT, name="default-mine", **{field: str(tmp_path / "mine")})
     monkeypatch.setenv(variable, "")
     assert get_profile("default") == DEFAULT
+
+
+@pytest.mark.fault(20)
+@pytest.mark.parametrize("folder", ["some/mine", "./some/mine", "some/../some/mine", "~/some/mine"])
+def test_given_paths_mean_the_current_folder_wherever_they_are_used(monkeypatch, tmp_path, folder):
+    """Notebooks run in `notebooks/`, and so cannot use what was given elsewhere."""
+    (tmp_path / "some" / "mine").mkdir(parents=True)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    for variable in OWN:
+        monkeypatch.setenv(variable, folder)
+    profile = get_profile("laptop")
+    assert profile.name == "laptop-mine-mine"
+    monkeypatch.chdir("/")
+    for path in (profile.data, profile.llm):
+        assert Path(path).is_absolute() and Path(path).samefile(tmp_path / "some" / "mine")
+
+
+@pytest.mark.fault(20)
+def test_a_profiles_own_folder_is_in_the_checkout(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    profile = get_profile("laptop")
+    assert profile.data == str(ROOT / "data" / "time") and card(profile) == card(LAPTOP)
+    assert get_profile("default").data is None
+
+
+def test_an_llm_that_is_no_path_is_a_name(monkeypatch):
+    monkeypatch.setenv("PPLUG_LLM", "google/flan-t5-small")
+    assert get_profile("default").llm == "google/flan-t5-small"
 
 
 def test_a_profile_cannot_be_changed():

@@ -16,7 +16,9 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from pplug.base.files import alone_in, write_text
+from filelock import FileLock
+
+from pplug.base.files import cache_folder, write_text
 from pplug.config import DEFAULT, get_profile
 from tools.reruns import compare
 
@@ -190,7 +192,7 @@ RECORD = Path("results") / "timings.json"  # beside notebooks/; the README's min
 
 def record(path: Path, profile: str, run: Run) -> None:
     """Add a run to `timings.json`, in the place of an earlier one of the same notebook."""
-    with alone_in(path.parent):  # else of two runs at once, one loses what the other adds
+    with FileLock(cache_folder() / "timings.lock"):  # else of two runs at once, one loses what the other adds
         runs = {}
         if path.exists():
             runs = {entry["name"]: entry for entry in json.loads(path.read_text(encoding="utf-8"))["notebooks"]}

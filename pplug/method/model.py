@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from pplug.base.errors import DataError, InputError
+from pplug.data.items import clean_items
 from pplug.data.tasks import get_task, history_text, query_text
 from pplug.method.embedder import Plug
 from pplug.method.encoders import Encoder, encode, load_encoder
@@ -185,9 +186,9 @@ class PersonalizedLM(nn.Module):
 
         task = get_task(self.facts["task"])
         config = self.plug.config
+        newest = clean_items(task, history, "history")[-config.max_history :]  # all of them where it is 0
         query = query_text(task, text, config.full_query)
         query_vector = encode(self.encoder, [query], is_query=True)[0]
-        newest = history[-config.max_history :]  # all of them where it is 0
         vectors = encode(self.encoder, [history_text(task, item, config.with_label) for item in newest])
         example = prepare_example(self.tokenizer, text, None, vectors, query_vector, query, self.is_encoder_decoder)
         batch = collate(self, [example], for_generation=True)

@@ -17,7 +17,7 @@ from pplug.base.errors import DataError, InputError
 from pplug.base.files import PACKAGE, cache_folder, file_hash, write_text
 from pplug.config import Profile
 from pplug.data.intervals import bootstrap_corpus
-from pplug.data.loading import Data, held_out_examples, load
+from pplug.data.loading import Data, examples_with_output, held_out_examples, load
 from pplug.data.metrics import example_scores
 from pplug.data.subset import subset
 from pplug.data.tasks import TASKS, Task, get_task
@@ -111,11 +111,10 @@ def training_examples(data: Data, with_items: bool = True) -> list[dict]:
 
 def test_examples(data: Data, profile: Profile) -> list[dict]:
     """The questions to evaluate: the test split where its outputs are known (LaMP withholds them), else dev."""
-    given = [split for split in ("test", "dev") if len(data.splits.get(split, []))]
-    known = [split for split in given if data.splits[split][0]["output"] is not None]
-    if not known:
+    examples = examples_with_output(data, "test") or examples_with_output(data, "dev")
+    if not examples:
         raise InputError(f"{data.task.name}: no dev or test questions with outputs to evaluate on")
-    return data.splits[known[0]].to_list()[: profile.n_test]
+    return examples[: profile.n_test]
 
 
 @dataclass(frozen=True)
@@ -159,7 +158,7 @@ def fit(task: str, profile: Profile, seed: int = 0, variant: str = "", **choices
         model.load_state_dict(load_file(folder / "plug.safetensors"))
         return Fitted(model.eval(), known["curve"], known["seconds"])
     examples = training_examples(data, profile.items_as_questions)
-    dev = data.splits["dev"].to_list()[: profile.n_test] if "dev" in data.splits else []
+    dev = examples_with_output(data, "dev")[: profile.n_test]
     steps = profile.steps or max(1, epochs(data.task, profile) * len(examples) // profile.batch_size)
     change = VARIANTS[variant] if variant else lambda *given: given[3]
     prepared, dev_prepared = (change(model, data, some, prepare(model, data, some), seed) for some in (examples, dev))
