@@ -59,7 +59,7 @@ def prepare_own(model: PersonalizedLM, pairs: list[tuple[str, str]]) -> list[Exa
     nothing = np.zeros((0, model.plug.config.encoder_width), dtype=np.float16)
     query = np.zeros(model.plug.config.encoder_width, dtype=np.float16)
     return [
-        prepare_example(model.tokenizer, text, answer, nothing, query, "", model.is_encoder_decoder)
+        prepare_example(model, text, answer, nothing, query, "")
         for text, answer in pairs
     ]
 
