@@ -73,6 +73,11 @@ def frame(tokenizer, is_encoder_decoder: bool) -> Frame:
 def _chat_frame(tokenizer) -> Frame:
     from jinja2 import TemplateError
 
+    name = f"llm {tokenizer.name_or_path!r}"
+    # A plug trained today must meet the same template tomorrow. Templates are given data alone, no other clock.
+    dates = re.compile(r"""strftime_now\(\s*(['"])(.*?)\1\s*\)""")
+    template = dates.sub(lambda call: repr(TODAY.strftime(call[2])), tokenizer.get_chat_template())
+
     def render(said: str) -> str:
         return tokenizer.apply_chat_template(
             [{"role": "user", "content": said}],
@@ -82,10 +87,9 @@ def _chat_frame(tokenizer) -> Frame:
             enable_thinking=False,
             thinking=False,
             date_string=TODAY.strftime("%d %b %Y"),
-            strftime_now=TODAY.strftime,
+            chat_template=template,
         )
 
-    name = f"llm {tokenizer.name_or_path!r}"
     try:
         whole, spaced = render(SAID), render(f"  {SAID}  ")
     except (TemplateError, TypeError, ValueError, KeyError, AttributeError) as error:
@@ -133,13 +137,12 @@ def prompt_ids(tokenizer, text: str, is_encoder_decoder: bool, most: int = MAX_I
 
 
 def target_ids(tokenizer, target: str, is_encoder_decoder: bool) -> list[int]:
-    """Tokenise a target: cut at `MAX_TARGET` tokens, and ended by the end token."""
-    ids, end = text_ids(tokenizer, target), [tokenizer.eos_token_id]
-    if not is_encoder_decoder:
-        return ids[:MAX_TARGET] + end
-    around = frame(tokenizer, is_encoder_decoder)
-    end = around.behind or end
-    return around.front + ids[: MAX_TARGET - len(around.front) - len(end)] + end
+    """Tokenise a target: `MAX_TARGET` tokens at most, the last of them the end token."""
+    front, end = [], [tokenizer.eos_token_id]
+    if is_encoder_decoder:
+        around = frame(tokenizer, is_encoder_decoder)
+        front, end = around.front, around.behind or end
+    return front + text_ids(tokenizer, target)[: MAX_TARGET - len(front) - len(end)] + end
 
 
 def new_tokens(task: Task, tokenizer) -> int:
