@@ -6,15 +6,16 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import Dataset
 
 from pplug.base.errors import InputError
 from pplug.data.loading import Data
-from pplug.data.tasks import query_text
+from pplug.data.tasks import Task, query_text
 from pplug.method.encoders import encode
+from pplug.method.joining import pad
 from pplug.method.model import PersonalizedLM
-from pplug.method.prompts import MAX_TARGET, prompt_ids
+from pplug.method.prompts import MAX_TARGET, fit_input, prompt_budget, prompt_ids, target_ids
 
 
 @dataclass(frozen=True)
@@ -27,8 +28,8 @@ class Example:
         history: `[N, D]` float16, unit length, oldest first.
         query: `[D]` float16, the input's frozen vector.
         query_text: The text the input encoder reads.
-        before_ids: Tokens in front of the soft prompt: the beginning of a chat model's template, an item as text (the
-            paper's *PPlug + Retrieval*); empty without.
+        before_ids: Tokens in front of the soft prompt: the start token, the beginning of a chat model's template, an
+            item as text (the paper's *PPlug + Retrieval*); empty without.
     """
 
     input_ids: list[int]
@@ -40,22 +41,34 @@ class Example:
 
 
 def prepare_example(
-    tokenizer,
+    model: PersonalizedLM,
     text: str,
     target: str | None,
     history: np.ndarray,
     query: np.ndarray,
-    read: str,
-    is_encoder_decoder: bool,
+    query_text: str,
+    task: Task | None = None,
+    answer: int = MAX_TARGET,
 ) -> Example:
-    """Tokenise one input and target; see `Example` for what the rest is."""
-    before_ids, input_ids = prompt_ids(tokenizer, text, is_encoder_decoder)
-    target_ids: list[int] = []
-    if target is not None:
-        # A decoder-only tokenizer begins with a start token and ends without an end token; a target needs the reverse.
-        own = tokenizer(target, truncation=True, max_length=MAX_TARGET, add_special_tokens=is_encoder_decoder)
-        target_ids = own["input_ids"] + ([] if is_encoder_decoder else [tokenizer.eos_token_id])
-    return Example(input_ids, target_ids, history, query, read, before_ids)
+    """Tokenise one input and target.
+
+    Args:
+        model: Tells LLM, tokenizer and plug.
+        text: The input.
+        target: What is to be answered; None where that is not known.
+        history: See `Example`.
+        query: See `Example`.
+        query_text: See `Example`.
+        task: Whose template the input follows: of an input that is too long, what stands in its slots is cut. Without
+            one, its end is cut.
+        answer: Tokens of the answer that the LLM's positions must leave.
+    """
+    most = prompt_budget(model, answer=answer)
+    if task is not None:
+        text = fit_input(task, text, model.tokenizer, most)
+    before_ids, input_ids = prompt_ids(model.tokenizer, text, model.is_encoder_decoder, most)
+    ended = [] if target is None else target_ids(model.tokenizer, target, model.is_encoder_decoder)
+    return Example(input_ids, ended, history, query, query_text, before_ids)
 
 
 def prepare(model: PersonalizedLM, data: Data, examples: list[dict], cache: Path | None = None) -> list[Example]:
@@ -78,13 +91,13 @@ def prepare(model: PersonalizedLM, data: Data, examples: list[dict], cache: Path
     newest = -config.max_history if config is not None and config.max_history else 0
     return [
         prepare_example(
-            model.tokenizer,
+            model,
             example["input"],
             example["output"],
             vectors[np.array(example["profile"][newest:], dtype=int)],
             queries[i],
             reads[i],
-            model.is_encoder_decoder,
+            data.task,
         )
         for i, example in enumerate(examples)
     ]
@@ -150,24 +163,20 @@ def collate(model: PersonalizedLM, examples: list[Example], for_generation: bool
     inputs = [example.input_ids for example in examples]
     if not seq2seq and not for_generation:
         inputs = [example.input_ids + example.target_ids for example in examples]
-    input_ids, mask = _pad(inputs, model.tokenizer.pad_token_id, left=not seq2seq and for_generation)
+    input_ids, mask = pad(inputs, model.tokenizer.pad_token_id, left=not seq2seq and for_generation)
     batch = {"input_ids": input_ids, "attention_mask": mask}
     if not for_generation:
         targets = [example.target_ids for example in examples]
         if not seq2seq:
             targets = [[-100] * len(example.input_ids) + example.target_ids for example in examples]
-        batch["labels"] = _pad(targets, -100)[0]
+        batch["labels"] = pad(targets, -100)[0]
     plug = model.plug
     if plug is not None:
-        width = plug.config.encoder_width
-        longest = max(1, *(len(example.history) for example in examples)) if plug.config.user else 1
-        history = torch.zeros(len(examples), longest, width)
-        keep = torch.zeros(len(examples), longest, dtype=torch.bool)
-        if plug.config.user:
-            for row, example in enumerate(examples):
-                n = len(example.history)
-                history[row, :n] = torch.from_numpy(np.asarray(example.history, dtype=np.float32))
-                keep[row, :n] = True
+        histories = [example.history if plug.config.user else example.history[:0] for example in examples]
+        rows = [torch.from_numpy(np.asarray(history, dtype=np.float32)) for history in histories]
+        rows.append(torch.zeros(1, plug.config.encoder_width))  # not a user's: a batch is at least one item long
+        history = pad_sequence(rows, batch_first=True)[:-1]
+        keep = torch.arange(history.shape[1]) < torch.tensor([[len(history)] for history in histories])
         batch |= {"history": history, "history_mask": keep}
         if plug.input_encoder is not None and plug.input_encoder.backbone is not None:
             batch["query"] = model.encoder.tokenize([example.query_text for example in examples], is_query=True)
@@ -175,20 +184,8 @@ def collate(model: PersonalizedLM, examples: list[Example], for_generation: bool
             batch["query"] = torch.from_numpy(np.stack([example.query for example in examples]).astype(np.float32))
     if any(example.before_ids for example in examples):
         before = [example.before_ids for example in examples]
-        batch["before_ids"], batch["before_mask"] = _pad(before, model.tokenizer.pad_token_id, left=True)
+        batch["before_ids"], batch["before_mask"] = pad(before, model.tokenizer.pad_token_id, left=True)
     return {name: _to(value, device) for name, value in batch.items()}
-
-
-def _pad(rows: list[list[int]], value: int, left: bool = False) -> tuple[Tensor, Tensor]:
-    """Pad to the longest row; returns `[B, T]` int64 and its mask."""
-    longest = max(len(row) for row in rows)
-    padded = torch.full((len(rows), longest), value)
-    mask = torch.zeros(len(rows), longest, dtype=torch.long)
-    for i, row in enumerate(rows):
-        at = slice(longest - len(row), longest) if left else slice(0, len(row))
-        padded[i, at] = torch.tensor(row, dtype=torch.long)
-        mask[i, at] = 1
-    return padded, mask
 
 
 def _to(value, device):

@@ -13,8 +13,10 @@ from torch import Tensor, nn
 from pplug.base.errors import DataError, InputError
 from pplug.data.items import clean_items
 from pplug.data.tasks import get_task, history_text, query_text
+from pplug.method.decoding import generate
 from pplug.method.embedder import Plug
 from pplug.method.encoders import Encoder, encode, load_encoder
+from pplug.method.joining import join, run
 from pplug.method.llm import embedding_norm, load_llm
 from pplug.method.plug_config import PlugConfig
 from pplug.method.saved import CONFIG, check_weights, read_plug, write_plug
@@ -89,28 +91,15 @@ class PersonalizedLM(nn.Module):
             query: See `embedder.InputEncoder.forward`.
             history: `[B, N, D]` float.
             history_mask: `[B, N]` bool.
-            before_ids: `[B, T0]` int, padded on the left: an item as text in front of the soft prompt, for the paper's
-                *PPlug + Retrieval*, `[ Emb(h_k) ; I ; P^u ; Emb(x^u) ]`.
+            before_ids: `[B, T0]` int, padded on the left: what stands in front of the soft prompt, such as an item as
+                text for the paper's *PPlug + Retrieval*, `[ Emb(h_k) ; I ; P^u ; Emb(x^u) ]`.
             before_mask: `[B, T0]`.
 
         Returns:
-            Embeddings `[B, T0 + tokens + T, H]` and their mask. Padding stays outermost: never between prompt and
-            input.
+            Embeddings `[B, T0 + tokens + T, H]` and their mask; see `joining.join`.
         """
-        embedded = self.llm.get_input_embeddings()(input_ids)
-        joined, mask = embedded, attention_mask
-        if self.plug is not None:
-            soft = self.plug(query, history, history_mask).to(embedded.dtype)
-            joined = torch.cat([soft, embedded], dim=1)
-            mask = torch.cat([attention_mask.new_ones(soft.shape[:2]), attention_mask], dim=1)
-        if before_ids is not None:
-            joined = torch.cat([self.llm.get_input_embeddings()(before_ids), joined], dim=1)
-            mask = torch.cat([before_mask, mask], dim=1)
-        if bool((attention_mask[:, 0] == 0).any()):  # padded on the left: move the padding in front of the soft prompt
-            order = mask.argsort(dim=1, stable=True)
-            joined = joined.gather(1, order[..., None].expand_as(joined))
-            mask = mask.gather(1, order)
-        return joined, mask
+        soft = None if self.plug is None else self.plug(query, history, history_mask)
+        return join(self.llm, soft, input_ids, attention_mask, before_ids, before_mask)
 
     def forward(
         self,
@@ -142,10 +131,7 @@ class PersonalizedLM(nn.Module):
             then does not depend on the length of targets.
         """
         joined, mask = self.join(input_ids, attention_mask, query, history, history_mask, before_ids, before_mask)
-        if not self.llm.config.is_encoder_decoder:
-            soft = joined.shape[1] - input_ids.shape[1]
-            labels = torch.cat([labels.new_full((labels.shape[0], soft), -100), labels], dim=1)
-        output = self.llm(inputs_embeds=joined, attention_mask=mask, labels=labels, use_cache=False)
+        output = run(self.llm, joined, mask, labels)
         loss = output.loss
         if num_items_in_batch is not None:
             own = (labels != -100).sum()
@@ -160,14 +146,13 @@ class PersonalizedLM(nn.Module):
 
         Args:
             batch: Arguments of `join`; inputs padded on the left for a decoder-only LLM.
-            **options: For the LLM's `generate`: `max_new_tokens`, `num_beams`, ...
+            **options: For the LLM's `generate`: `max_new_tokens`, `num_beams`, ... Greedy without; the defaults in
+                the LLM's `generation_config.json` are left aside, see `decoding.decoding`.
 
         Returns:
             B texts, stripped.
         """
-        joined, mask = self.join(**batch)
-        options = {"do_sample": False, "num_beams": 1, "pad_token_id": self.tokenizer.pad_token_id} | options
-        ids = self.llm.generate(inputs_embeds=joined, attention_mask=mask, **options)
+        ids = generate(self.llm, self.tokenizer, *self.join(**batch), **options)
         return [text.strip() for text in self.tokenizer.batch_decode(ids, skip_special_tokens=True)]
 
     def generate(self, text: str, history: list[dict], max_new_tokens: int = 40, **options) -> str:
@@ -190,7 +175,7 @@ class PersonalizedLM(nn.Module):
         query = query_text(task, text, config.full_query)
         query_vector = encode(self.encoder, [query], is_query=True)[0]
         vectors = encode(self.encoder, [history_text(task, item, config.with_label) for item in newest])
-        example = prepare_example(self.tokenizer, text, None, vectors, query_vector, query, self.is_encoder_decoder)
+        example = prepare_example(self, text, None, vectors, query_vector, query, task, max_new_tokens)
         batch = collate(self, [example], for_generation=True)
         return self.generate_batch(batch, max_new_tokens=max_new_tokens, **options)[0]
 

@@ -58,10 +58,7 @@ def prepare_own(model: PersonalizedLM, pairs: list[tuple[str, str]]) -> list[Exa
     """Tokenise inputs and outputs for a model that reads no history: nothing is encoded."""
     nothing = np.zeros((0, model.plug.config.encoder_width), dtype=np.float16)
     query = np.zeros(model.plug.config.encoder_width, dtype=np.float16)
-    return [
-        prepare_example(model.tokenizer, text, answer, nothing, query, "", model.is_encoder_decoder)
-        for text, answer in pairs
-    ]
+    return [prepare_example(model, text, answer, nothing, query, "") for text, answer in pairs]
 
 
 @contextmanager

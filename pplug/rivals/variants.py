@@ -13,7 +13,7 @@ from pplug.method.batches import Example
 from pplug.method.evaluate import swap_histories
 from pplug.method.llm import is_standin
 from pplug.method.model import PersonalizedLM
-from pplug.method.prompts import MAX_INPUT, MAX_PROMPT, ROOM, prompt, with_prompts
+from pplug.method.prompts import MAX_INPUT, MAX_PROMPT, prompt, prompt_budget, text_ids, with_prompts
 
 SHUFFLED, ITEMS_IN_PROMPT, ITEM_IN_FRONT = "shuffled users", "items in the prompt", "item in front"
 ITEMS = (1, 4)  # how many items the rows with retrieval put into a prompt
@@ -41,7 +41,7 @@ def put_in_prompt(
 ) -> list[Example]:
     """Each example's prompt with these rows of `data.items`, the best first, as text in front of the input."""
     known, tokenizer = is_standin(model.facts["llm"]), model.tokenizer
-    most = min(MAX_PROMPT, tokenizer.model_max_length - ROOM)
+    most = prompt_budget(model, MAX_PROMPT)
     prompts = [
         prompt(data.task, [data.items[row] for row in reversed(best)], e["input"], tokenizer, most, known)
         for best, e in zip(rows, examples, strict=True)
@@ -60,7 +60,7 @@ def item_in_front(
         said = word(data.task, [data.items[row] for row in best[:1]], text)
         # LaMP's wording of LaMP-1 has the item inside the input: there is nothing to put in front of it.
         lead = said.removesuffix(text) if said.endswith(text) else ""
-        ids = model.tokenizer(lead, add_special_tokens=False, truncation=True, max_length=MAX_INPUT)["input_ids"]
+        ids = text_ids(model.tokenizer, lead)[:MAX_INPUT]
         changed.append(replace(ready, before_ids=ready.before_ids + ids))
     return changed
 

@@ -140,7 +140,7 @@ def fit(task: str, profile: Profile, seed: int = 0, variant: str = "", **choices
         The plug with its loss curve.
     """
     data = task_data(task, profile)
-    llm, tokenizer = get_llm(profile.llm, profile.sharded)
+    llm, tokenizer = get_llm(profile.llm, sharded=profile.sharded)
     encoder: Encoder = get_encoder(profile.encoder)
     choices = {"soft_tokens": profile.n_soft_tokens, "train_input_encoder": profile.train_input_encoder} | choices
     facts = {"task": data.task.name, "llm": profile.llm, "encoder": profile.encoder, "data_hash": data.hash}
