@@ -21,7 +21,7 @@ from pplug.data.loading import Data, held_out_examples, load
 from pplug.data.metrics import example_scores
 from pplug.data.subset import subset
 from pplug.data.tasks import TASKS, Task, get_task
-from pplug.method.batches import prepare
+from pplug.method.batches import encode_history, prepare
 from pplug.method.encoders import Encoder, load_encoder
 from pplug.method.llm import SHIPPED, load_llm
 from pplug.method.model import PersonalizedLM, build
@@ -162,6 +162,7 @@ def fit(task: str, profile: Profile, seed: int = 0, variant: str = "", **choices
     dev = data.splits["dev"].to_list()[: profile.n_test] if "dev" in data.splits else []
     steps = profile.steps or max(1, epochs(data.task, profile) * len(examples) // profile.batch_size)
     change = VARIANTS[variant] if variant else lambda *given: given[3]
+    encode_history(model, data)
     prepared, dev_prepared = (change(model, data, some, prepare(model, data, some), seed) for some in (examples, dev))
     start = time.perf_counter()
     sizes = {"batch_size": profile.batch_size, "micro_batch": profile.micro_batch}
