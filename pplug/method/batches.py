@@ -1,5 +1,7 @@
 """Examples → batches: each text encoded once, dynamic padding, history subsampling."""
 
+import hashlib
+import json
 import random
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -128,6 +130,18 @@ def subsample(history: np.ndarray, rng: random.Random) -> np.ndarray:
         return history
     keep = len(history) - int(rng.random() * DROPPED * len(history))
     return history[sorted(rng.sample(range(len(history)), keep))]
+
+
+def examples_hash(examples: list[Example]) -> str:
+    """Hash of what examples ask and answer, and of how long each history is.
+
+    Not of the vectors: their last bits differ between machines, and a training may go on at another one.
+    """
+    digest = hashlib.sha256()
+    for example in examples:
+        parts = [example.before_ids, example.input_ids, example.target_ids, example.query_text, len(example.history)]
+        digest.update(json.dumps(parts).encode())
+    return digest.hexdigest()
 
 
 class Visits(Dataset):
