@@ -25,6 +25,9 @@ class Profile:
         n_map_users: Users drawn on the map of user embeddings.
         steps: Optimiser steps of one plug training; None to go by `epochs`.
         epochs: Passes over the training questions, where `steps` is None.
+        visits: How often a pass shows each training question, every time with another part of its history left out. The
+            paper says nothing of it, so 1; the authors' release writes each question 11 times (`release.VISITS`), and
+            so takes 11 times as many steps.
         batch_size: Training questions a step.
         micro_batch: Of these, how many are in memory at once; a step adds up their gradients.
         learning_rate: AdamW's highest learning rate.
@@ -47,6 +50,7 @@ class Profile:
     n_map_users: int
     steps: int | None
     epochs: int
+    visits: int
     batch_size: int
     micro_batch: int
     learning_rate: float
@@ -69,6 +73,7 @@ DEFAULT = Profile(  # a laptop without network: the simulated users and the stan
     n_map_users=200,
     steps=450,  # the loss falls in steps: at 300, one of six runs on LaMP-2 had not got through
     epochs=1,
+    visits=1,
     batch_size=32,
     micro_batch=32,
     learning_rate=5e-3,  # a small LLM needs far more than the paper's 1e-4 to move in this few steps
@@ -105,6 +110,7 @@ PAPER = Profile(  # the paper's own (Section 4): bfloat16 on a GPU, LaMP-3 for o
     n_map_users=1000,
     steps=None,
     epochs=2,
+    visits=1,
     batch_size=64,
     micro_batch=16,
     learning_rate=1e-4,
@@ -157,10 +163,23 @@ def _absolute(value: str, field: str) -> str:
     return str(path) if field == "data" or path.exists() else value
 
 
+def training_steps(profile: Profile, task: str, examples: int) -> int:
+    """Optimiser steps of one plug training; LaMP-3 gets one epoch, as in the paper: it has the most questions.
+
+    Args:
+        profile: Tells `steps`, or else epochs, visits and batch size.
+        task: The task's name.
+        examples: How many there are to train on.
+    """
+    epochs = 1 if task == "LaMP-3" else profile.epochs
+    return profile.steps or max(1, epochs * profile.visits * examples // profile.batch_size)
+
+
 def card(profile: Profile) -> str:
     """Every choice of a profile in a few lines: the run card at the top of a notebook."""
     learnt = "trained" if profile.train_input_encoder else "frozen under a trained linear map"
-    length = f"{profile.steps} steps" if profile.steps else f"{profile.epochs} epochs (LaMP-3: 1)"
+    visits = f", {profile.visits} visits each," if profile.visits > 1 else ""
+    length = f"{profile.steps} steps" if profile.steps else f"{profile.epochs} epochs (LaMP-3: 1){visits}"
     questions = "train questions and history items" if profile.items_as_questions else "train questions"
     parts = f", {profile.micro_batch} at once" if profile.micro_batch < profile.batch_size else ""
     parts += ", layers computed again" if profile.checkpointing else ""

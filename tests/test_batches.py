@@ -9,10 +9,14 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pplug.method.batches import Visits, collate, prepare_example, subsample
+from pplug.data.loading import load
+from pplug.data.tasks import history_text
+from pplug.method import batches
+from pplug.method.batches import Visits, collate, prepare, prepare_example, subsample
 from pplug.method.llm import load_llm
-from pplug.method.model import build
+from pplug.method.model import PersonalizedLM, build
 from pplug.method.prompts import prompt_ids
+from pplug.offline.simulate import simulate
 
 
 def test_a_batch_is_padded_to_its_own_longest_and_no_further(model):
@@ -54,6 +58,64 @@ def test_every_example_is_visited_once_before_any_is_visited_twice(model):
 def test_no_training_examples_is_an_error_that_says_so():
     with pytest.raises(ValueError, match="no training examples"):
         Visits([], 3, 0)
+
+
+@pytest.fixture(scope="module")
+def users(tmp_path_factory):
+    return load(simulate(tmp_path_factory.mktemp("users") / "LaMP_3", "LaMP-3", 5, 0), "LaMP-3")
+
+
+@pytest.fixture
+def encoded(monkeypatch):
+    """All history texts that are encoded."""
+    texts = []
+
+    def encode(encoder, some, cache=None, is_query=False):
+        texts.extend([] if is_query else some)
+        return tiny.vectors(max(len(some), 1), seed=len(some))[: len(some)]
+
+    monkeypatch.setattr("pplug.method.batches.encode", encode)
+    return texts
+
+
+@pytest.mark.fault(16)
+@pytest.mark.parametrize("choices", [{}, {"with_label": False}, {"max_history": 2}])
+def test_of_the_history_only_what_the_examples_use_is_encoded(t5, users, encoded, choices):
+    model = build(*t5, tiny.MadeUpEncoder(), **choices)
+    example = users.splits["test"][1]
+    (made,) = prepare(model, users, [example])
+    rows = example["profile"][-choices.get("max_history", 0) :]
+    assert len(rows) < len(users.items)
+    texts = [history_text(users.task, users.items[row], choices.get("with_label", True)) for row in rows]
+    assert sorted(encoded) == sorted(set(texts)) and len(made.history) == len(rows)
+
+
+@pytest.mark.fault(16)
+def test_no_examples_and_examples_without_history_encode_no_history(t5, users, encoded):
+    for plug in (True, False):
+        model = build(*t5, tiny.MadeUpEncoder()) if plug else PersonalizedLM(*t5, None, tiny.MadeUpEncoder())
+        assert prepare(model, users, []) == []
+        (made,) = prepare(model, users, [users.splits["test"][0] | {"profile": []}])
+        assert encoded == [] and made.history.shape == (0, tiny.WIDTH)
+
+
+@given(st.lists(st.lists(st.integers(0, 9), max_size=6), min_size=1, max_size=4))
+def test_each_example_gets_the_vectors_of_its_own_items_in_their_order(t5, users, profiles):
+    examples = [users.splits["test"][0] | {"profile": profile} for profile in profiles]
+    model = build(*t5, tiny.MadeUpEncoder())
+    number = {history_text(users.task, item): row for row, item in enumerate(users.items)}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            "pplug.method.batches.encode",
+            lambda encoder, texts, cache=None, is_query=False: np.array([[number.get(text, 0)] for text in texts]),
+        )
+        made = prepare(model, users, examples)
+    assert [example.history.reshape(-1).tolist() for example in made] == profiles
+
+
+def test_the_whole_history_can_be_encoded_in_one_go(t5, users, encoded):
+    batches.encode_history(build(*t5, tiny.MadeUpEncoder(), with_label=False), users)
+    assert encoded == users.history_texts(with_label=False)
 
 
 def test_a_target_ends_with_the_end_token(model):

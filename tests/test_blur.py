@@ -57,10 +57,18 @@ def test_keeping_all_changes_nothing():
     assert blur.keep_all(like)(like) is like
 
 
-@pytest.mark.parametrize("soft_tokens", [1, 3])
-def test_a_service_answers_from_the_vectors_as_the_plug_does_from_histories(llm, soft_tokens):
+@pytest.mark.parametrize(
+    "choices",
+    [
+        {"soft_tokens": 1},
+        {"soft_tokens": 3},
+        pytest.param({"normalise": False}, marks=pytest.mark.fault(14)),
+        pytest.param({"normalise": False, "soft_tokens": 3, "embedding_norm": 7.0}, marks=pytest.mark.fault(14)),
+    ],
+)
+def test_a_service_answers_from_the_vectors_as_the_plug_does_from_histories(llm, choices):
     torch.manual_seed(0)
-    model = build(*llm, tiny.MadeUpEncoder(), soft_tokens=soft_tokens)
+    model = build(*llm, tiny.MadeUpEncoder(), **choices)
     users = [tiny.example(model.tokenizer, "one two", "three", n, n, model.is_encoder_decoder) for n in (1, 4, 9, 2, 3)]
     users = [replace(user, query=users[0].query) for user in users]
     vectors = maps.user_embeddings(model, users)
@@ -70,8 +78,9 @@ def test_a_service_answers_from_the_vectors_as_the_plug_does_from_histories(llm,
     assert blur.answer_from(model, nobody, vectors, batch_size=2, **options) == expected
     assert predict(model, users, **options) == expected  # the model itself is as it was
     seen = []
-    model.llm.register_forward_pre_hook(lambda *given: seen.append(given[-1].get("inputs_embeds")), with_kwargs=True)
+    reader = model.llm.get_encoder() if model.is_encoder_decoder else model.llm
+    reader.register_forward_pre_hook(lambda *given: seen.append(given[-1].get("inputs_embeds")), with_kwargs=True)
     blur.answer_from(model, nobody, vectors, **options), predict(model, users, **options)
     joined = [one for one in seen if one is not None]
-    if joined:  # what the LLM is given in front of the input is the same, up to rounding
-        np.testing.assert_allclose(joined[0], joined[len(joined) // 2], atol=1e-5)
+    # What the LLM is given in front of the input is the same, up to rounding.
+    np.testing.assert_allclose(joined[0], joined[len(joined) // 2], atol=1e-5)

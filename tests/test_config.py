@@ -19,6 +19,7 @@ from pplug.config import (
     Profile,
     card,
     get_profile,
+    training_steps,
 )
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -98,7 +99,7 @@ def test_every_field_is_explained():
 
 @pytest.mark.parametrize("profile", PROFILES.values(), ids=PROFILES)
 def test_values_are_possible(profile):
-    for name in ("n_map_users", "epochs", "batch_size", "n_soft_tokens", "beams", "bootstrap"):
+    for name in ("n_map_users", "epochs", "visits", "batch_size", "n_soft_tokens", "beams", "bootstrap"):
         assert getattr(profile, name) > 0, name
     assert profile.batch_size % profile.micro_batch == 0
     assert profile.n_users is None or profile.n_users > 0
@@ -126,6 +127,14 @@ def test_paper_is_the_papers_setting_and_the_large_profiles_differ_in_the_llm_al
     assert (PAPER.n_users, PAPER.n_test, PAPER.items_as_questions) == (None, None, False)
     for profile in (GPU, LLAMA, QWEN):
         assert replace(profile, name="paper", llm=PAPER.llm) == PAPER
+
+
+def test_steps_count_every_visit_of_every_epoch_and_are_taken_as_they_are_where_given():
+    assert training_steps(PAPER, "LaMP-4", 6400) == 200 and training_steps(PAPER, "LaMP-3", 6400) == 100
+    eleven = replace(PAPER, visits=11)
+    assert training_steps(eleven, "LaMP-4", 6400) == 2200 and "11 visits each" in card(eleven)
+    assert training_steps(PAPER, "LaMP-4", 3) == 1
+    assert training_steps(replace(DEFAULT, visits=11), "LaMP-4", 6400) == DEFAULT.steps
 
 
 def test_a_laptop_needs_few_users_and_a_small_llm():

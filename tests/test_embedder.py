@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pplug.method.embedder import RELEASE, Plug, Projector, attention, keep_top_k, last, mean
+from pplug.method.embedder import Plug, Projector, attention, keep_top_k, last, mean
 from pplug.method.plug_config import POOLINGS, PlugConfig
 
 D, H, NORM = 6, 10, 3.0
@@ -186,15 +186,60 @@ def test_a_learnable_temperature_starts_at_1_and_gets_a_gradient():
     assert p.log_temperature.grad.abs() > 0
 
 
-def test_the_releases_preset_is_what_the_release_computes():
-    choices = RELEASE | {"train_input_encoder": False}
+def gradients_of_a_batch_with_one_user_without_history(**choices) -> dict[str, float]:
+    """The length of each parameter's gradient, of eight users."""
+    p = plug(**choices)
+    query, history, mask = batch(n_users=8, n_items=9)
+    mask = mask.clone()
+    mask[-1] = False
+    out = p(query, history, mask)
+    (out * torch.randn(out.shape, generator=torch.Generator().manual_seed(1))).sum().backward()
+    return {name: float(q.grad.norm()) for name, q in p.named_parameters() if q.grad is not None}
+
+
+@pytest.mark.fault(15)
+@pytest.mark.parametrize(
+    "choices",
+    [
+        *({"pooling": pooling, "soft_tokens": tokens} for pooling in POOLINGS for tokens in (1, 4)),
+        {"learn_temperature": True},
+        {"instruction_mlp": True},
+        {"instruction": False},
+    ],
+)
+def test_one_user_without_history_does_not_take_the_gradient_from_all_others(choices):
+    lengths = gradients_of_a_batch_with_one_user_without_history(**choices)
+    total = math.sqrt(sum(length**2 for length in lengths.values()))
+    assert lengths["no_history"] < 0.6 * total  # on the code before: 0.99999 of it
+
+
+@pytest.mark.fault(15)
+@pytest.mark.parametrize("choices", [{}, {"pooling": "max"}, {"normalise": False}, {"instruction_mlp": True}])
+def test_no_trained_part_starts_so_short_that_normalising_would_blow_up_its_gradient(choices):
     p = plug(**choices)
     query, history, mask = batch()
-    out = p(query, history, mask)
-    instruction = p.instruction(p.instruction_seed) / 7.0 * 539.9738
-    user = torch.einsum("bn,bnh->bh", attention(p.input_encoder(query), history, mask), p.projector(history)) * 539.9738
-    assert torch.allclose(out, torch.stack([instruction.expand_as(user), user], dim=1), rtol=1e-4, atol=1e-3)
-    assert RELEASE["max_history"] == 512 and RELEASE["with_label"] is False and RELEASE["train_input_encoder"]
+    tokens = [p.user_embedding(query, history, mask), p.user_embedding(query, history, torch.zeros_like(mask))]
+    tokens.append(p.instruction(p.instruction_seed) if p.config.instruction_mlp else p.instruction)
+    assert all((token.norm(dim=-1) > 0.2).all() for token in tokens)
+
+
+@pytest.mark.fault(15)
+def test_a_large_divisor_leaves_a_normalised_instruction_at_full_length():
+    p = plug(instruction_divisor=1e6)
+    assert torch.allclose(p(*batch()), plug()(*batch()))
+
+
+def test_what_stands_for_no_history_is_a_direction_drawn_behind_all_other_weights():
+    with_user, without = plug(), plug(user=False)
+    assert torch.equal(with_user.no_history, plug().no_history)
+    assert 0.3 < float(with_user.no_history.detach().norm()) < 2
+    torch.manual_seed(0)
+    drawn = [Projector(D, H).state_dict(), torch.nn.Linear(D, D, bias=False), torch.randn(1, H) / math.sqrt(H)]
+    assert all(torch.equal(value, drawn[0][name]) for name, value in with_user.projector.state_dict().items())
+    assert torch.equal(with_user.instruction, drawn[2])
+    names = [name for name, _ in with_user.named_parameters()]
+    assert names[0] == "no_history"  # the order in which an optimiser adds up gradients
+    assert without.projector is None
 
 
 @pytest.mark.parametrize(

@@ -58,6 +58,37 @@ def test_embeddings_are_those_of_the_plug_one_by_one():
         np.testing.assert_allclose(vector, expected.detach().flatten(), atol=1e-6)
 
 
+@pytest.mark.fault(14)
+@pytest.mark.parametrize("choices", [{}, {"soft_tokens": 3}, {"pooling": "mean"}, {"instruction": False}])
+@pytest.mark.parametrize("normalise", [True, False])
+def test_a_map_shows_what_the_llm_is_given(normalise, choices):
+    model = Model(normalise=normalise, **choices)
+    model.plug.no_history.data.mul_(1e-4)  # shorter than what normalising brings to full length
+    users = [user(n, seed=n) for n in (3, 1, 5, 0)]
+    batch = maps.collate(model, users, for_generation=True)
+    given = model.plug(batch["query"], batch["history"], batch["history_mask"])[:, int(model.plug.config.instruction) :]
+    expected = given.detach().flatten(1) / model.plug.config.embedding_norm
+    np.testing.assert_allclose(maps.user_embeddings(model, users), expected, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.fault(14)
+def test_users_whose_embeddings_differ_in_length_alone_are_told_apart_where_the_llm_can():
+    def seen(normalise):
+        model = Model(normalise=normalise, pooling="mean")
+        model.plug.projector.out.bias.data.zero_()
+        features = {1: torch.ones(H), 2: 3 * torch.ones(H)}  # of a user of one item and of one of two
+        model.plug.projector.features = lambda rows: torch.stack([features[len(rows)]] * len(rows))
+        return np.concatenate([maps.user_embeddings(model, [user(n)]) for n in (1, 2)])
+
+    np.testing.assert_allclose(seen(True)[0], seen(True)[1], rtol=1e-5)
+    np.testing.assert_allclose(3 * seen(False)[0], seen(False)[1], rtol=1e-5)
+
+
+def test_a_plug_without_user_embedding_has_nothing_to_map():
+    with pytest.raises(ValueError, match="no user embedding"):
+        maps.user_embeddings(Model(user=False), [user(2)])
+
+
 def test_embeddings_do_not_depend_on_the_company():
     users = [user(n, seed=n) for n in (3, 1, 0, 5)]
     together = maps.user_embeddings(Model(), users)

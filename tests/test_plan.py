@@ -9,8 +9,9 @@ from pplug.config import GPU, LAPTOP, LLAMA, PAPER, QWEN, card
 from pplug.data.tasks import TASKS
 from pplug.method.embedder import Plug
 from pplug.method.plug_config import PlugConfig
+from pplug.method.release import VISITS
 from pplug.study.paper import DATA
-from pplug.study.plan import CARD, LAPTOP_CPU, file_bytes, memory, needs, plan, plan_task, trained_parameters
+from pplug.study.plan import CARD, LAPTOP_CPU, file_bytes, memory, needs, plan, plan_task, plug_parameters
 
 PROFILES = {profile.name: profile for profile in (LAPTOP, GPU, PAPER, LLAMA, QWEN)}
 
@@ -24,6 +25,19 @@ def test_the_papers_plan_is_the_papers_setting():
         assert (part.questions, part.answered) == (train, dev)
         assert part.steps == (1 if task == "LaMP-3" else 2) * train // 64
         assert f"| {task} | {train:,} | {part.steps:,} | {part.tokens / 1e6:.1f} | {dev:,} |" in text
+
+
+def test_a_plan_tells_the_steps_and_hours_of_the_papers_visits_and_of_the_releases():
+    ours, release = needs(PAPER), needs(replace(PAPER, visits=VISITS))
+    assert PAPER.visits == 1 and VISITS == 11
+    for task, part in ours["tasks"].items():
+        assert release["tasks"][task].steps // part.steps == pytest.approx(11, abs=1)
+    line = next(line for line in plan(PAPER).splitlines() if "visits=1" in line)
+    for found in (ours, release):
+        steps = sum(part.steps for part in found["tasks"].values())
+        assert f"{steps:,} steps, {found['hours']['train']:.1f} hours" in line
+    assert found["hours"]["train"] == pytest.approx(11 * ours["hours"]["train"], rel=0.01)
+    assert "visits" not in plan(LAPTOP)  # where steps are given, they are what is trained
 
 
 def test_the_papers_table_of_lamp_has_every_task():
@@ -41,9 +55,9 @@ def test_trained_parameters_are_counted_as_the_plug_has_them():
     from pplug.study.shapes import count
 
     config = PlugConfig(384, 512, 1.0, soft_tokens=4)
-    assert trained_parameters(LAPTOP) == sum(p.numel() for p in Plug(config).parameters())
-    own = trained_parameters(replace(PAPER, train_input_encoder=False))
-    assert trained_parameters(PAPER) == pytest.approx(own + count(PAPER.encoder)["total"], rel=0.01)
+    assert plug_parameters(LAPTOP) == sum(p.numel() for p in Plug(config).parameters())
+    own = plug_parameters(replace(PAPER, train_input_encoder=False))
+    assert plug_parameters(PAPER) == pytest.approx(own + count(PAPER.encoder)["total"], rel=0.01)
 
 
 def test_more_work_takes_longer_and_more_at_once_takes_more_memory():

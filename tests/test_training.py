@@ -1,9 +1,12 @@
 """Training: what may and may not change in a step."""
 
+import copy
 import json
 import os
+import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import distributed
@@ -13,12 +16,14 @@ import tiny
 import torch
 
 from pplug.method.batches import collate
+from pplug.method.llm import load_llm
 from pplug.method.model import build
 from pplug.method.training import ENCODER_RATE, train
 
 
 def run(model, **choices):
-    return train(model, tiny.examples(model), tiny.examples(model, 4), **({"steps": 10, "batch_size": 4} | choices))
+    choices = {"dev": tiny.examples(model, 4), "steps": 10, "batch_size": 4} | choices
+    return train(model, tiny.examples(model), **choices)
 
 
 def test_after_training_only_the_plug_has_changed_bit_for_bit_elsewhere(model):
@@ -107,6 +112,146 @@ def test_empty_histories_stay_finite_through_training_and_generation(llm):
     assert all(np.isfinite(row.get("loss", row.get("eval_loss"))) for row in curve)
     assert all(p.isfinite().all() for p in model.plug.parameters())
     assert len(model.generate_batch(collate(model, empty, for_generation=True), max_new_tokens=3)) == 6
+
+
+@pytest.mark.fault(22)
+@pytest.mark.parametrize("rate", [1e37, 1e30])
+def test_a_rate_that_is_far_too_high_ends_the_training_with_the_step_and_the_rate(t5, tmp_path, rate):
+    model = build(*t5, tiny.MadeUpEncoder())
+    with pytest.raises(ValueError, match=r"step \d+: the .* is (nan|inf), .*lower than 1e\+3"):
+        run(model, learning_rate=rate, folder=tmp_path)
+    from safetensors.torch import load_file
+
+    for saved in tmp_path.glob("checkpoint-*/model.safetensors"):
+        assert all(value.isfinite().all() for value in load_file(saved).values())
+    assert not (tmp_path / "loss.csv").exists()
+
+
+@pytest.mark.fault(22)
+def test_a_single_step_that_ruins_the_weights_is_not_the_end_of_a_good_training(t5):
+    model = build(*t5, tiny.MadeUpEncoder())
+    with pytest.raises(ValueError, match="step 1: the weights' length is inf"):
+        run(model, steps=1, learning_rate=1e37, dev=[])
+
+
+@pytest.mark.fault(22)
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_an_llm_that_is_not_finite_ends_the_training_at_the_first_step(llm, value):
+    model = build(copy.deepcopy(llm[0]), llm[1], tiny.MadeUpEncoder())
+    model.llm.get_output_embeddings().weight.data[3, 0] = value
+    before = tiny.weight_hash(model.plug)
+    with pytest.raises(ValueError, match=r"step 1: the loss is (nan|inf).*whose own numbers are finite"):
+        run(model, steps=2, dev=[])
+    assert tiny.weight_hash(model.plug) == before
+
+
+@pytest.mark.fault(22)
+def test_an_llm_that_overflows_in_half_precision_ends_the_training(tmp_path):
+    llm, tokenizer = load_llm(str(tiny.save_llm("llama", tmp_path)))
+    model = build(llm.half(), tokenizer, tiny.MadeUpEncoder())
+    model.llm.get_output_embeddings().weight.data.mul_(6e4)
+    with pytest.raises(ValueError, match="step 1: the loss is"):
+        run(model)
+
+
+@pytest.mark.fault(22)
+def test_a_vector_that_is_not_finite_ends_the_training(t5):
+    model = build(*t5, tiny.MadeUpEncoder())
+    examples = tiny.examples(model)
+    examples[3].history[0, 0] = np.nan
+    with pytest.raises(ValueError, match=r"step \d: the loss is nan"):
+        train(model, examples, [], 5, 4)
+
+
+@pytest.mark.fault(22)
+def test_a_dev_loss_that_is_not_finite_ends_the_training_before_it_is_saved(t5, tmp_path):
+    model = build(*t5, tiny.MadeUpEncoder())
+    dev = tiny.examples(model, 4)
+    dev[1].history[0, 0] = np.inf
+    with pytest.raises(ValueError, match="step 2: the dev loss is nan"):
+        train(model, tiny.examples(model), dev, 20, 4, folder=tmp_path)
+    assert not list(tmp_path.glob("checkpoint-*"))
+
+
+@pytest.mark.fault(22)
+def test_a_gradient_that_is_not_finite_ends_the_training_before_the_step(t5):
+    model = build(*t5, tiny.MadeUpEncoder())
+    model.plug.instruction.register_hook(lambda gradient: gradient * float("inf"))  # the loss itself is finite
+    before = tiny.weight_hash(model.plug)
+    with pytest.raises(ValueError, match=r"step 1: the gradient's length is (inf|nan)"):
+        run(model)
+    assert tiny.weight_hash(model.plug) == before
+
+
+def contradicting(model):
+    """Dev examples whose targets contradict the training's: the better the plug learns, the worse it does on them."""
+    return [tiny.example(model.tokenizer, f"one {i}", "four four", 2, i, model.is_encoder_decoder) for i in range(4)]
+
+
+@pytest.fixture(scope="module")
+def stopped_early(t5, tmp_path_factory):
+    """An uninterrupted training that early stopping ends, with all its checkpoints; returns folder, plug, curve."""
+
+    def run_in(folder, resume=False):
+        torch.manual_seed(0)
+        model = build(*t5, tiny.MadeUpEncoder())
+        options = {"steps": 60, "batch_size": 4, "patience": 3, "folder": folder, "resume": resume}
+        return model, train(model, tiny.examples(model), contradicting(model), **options)
+
+    folder = tmp_path_factory.mktemp("early") / "whole"
+    kept = folder.with_name("kept")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("transformers.trainer.rotate_checkpoints", lambda **_: None)
+        model, curve = run_in(folder)
+    shutil.copytree(folder, kept)
+    return run_in, kept, model, curve
+
+
+@pytest.mark.fault(29)
+@pytest.mark.parametrize(("lost", "moved"), [(0, False), (0, True), (1, False), (3, True)])
+def test_a_resumed_training_stops_as_early_as_an_uninterrupted_one(stopped_early, tmp_path, lost, moved):
+    """Killed behind any checkpoint, behind the last one too, when all that was missing was to say so."""
+    run_in, kept, model, expected = stopped_early
+    assert max(row["step"] for row in expected) < 60
+    folder = kept.with_name("whole")  # where it was; checkpoints name it
+    shutil.rmtree(folder, ignore_errors=True)
+    folder = tmp_path / "elsewhere" if moved else folder
+    shutil.copytree(kept, folder)
+    steps = sorted(int(path.name.split("-")[1]) for path in folder.glob("checkpoint-*"))
+    for step in steps[len(steps) - lost :]:
+        shutil.rmtree(folder / f"checkpoint-{step}")
+    resumed, curve = run_in(folder, resume=True)
+    assert curve == expected
+    assert tiny.weight_hash(resumed.plug) == tiny.weight_hash(model.plug)
+
+
+def test_a_folder_with_another_training_is_not_gone_on_with(t5, tmp_path):
+    fresh = lambda: build(*t5, tiny.MadeUpEncoder())  # noqa: E731
+    run(fresh(), folder=tmp_path, steps=4)
+    for other in ({"learning_rate": 3e-3}, {"steps": 8}, {"seed": 1}, {"batch_size": 2}):
+        with pytest.raises(ValueError, match=f"{next(iter(other))} is .* here, and .* there"):
+            run(fresh(), folder=tmp_path, resume=True, **({"steps": 4} | other))
+    model = fresh()
+    with pytest.raises(ValueError, match="examples is"):
+        train(model, tiny.examples(model, 5), tiny.examples(model, 4), 4, 4, folder=tmp_path, resume=True)
+    with pytest.raises(ValueError, match="plug is"):
+        run(build(*t5, tiny.MadeUpEncoder(), pooling="mean"), folder=tmp_path, resume=True, steps=4)
+    assert run(fresh(), folder=tmp_path, resume=True, steps=4, micro_batch=2)  # memory does not decide the result
+
+
+def test_what_an_earlier_training_left_in_the_folder_is_not_taken_for_this_ones(t5, tmp_path):
+    run(build(*t5, tiny.MadeUpEncoder()), folder=tmp_path, steps=10)
+    run(build(*t5, tiny.MadeUpEncoder()), folder=tmp_path, steps=2)
+    assert sorted(path.name for path in tmp_path.glob("checkpoint-*")) == ["checkpoint-1", "checkpoint-2"]
+
+
+@pytest.mark.parametrize("which", ["training", "dev"])
+def test_an_example_without_an_output_is_refused_by_its_number(t5, which):
+    model = build(*t5, tiny.MadeUpEncoder())
+    examples = {"training": tiny.examples(model), "dev": tiny.examples(model, 4)}
+    examples[which][2] = replace(examples[which][2], target_ids=[])
+    with pytest.raises(ValueError, match=f"^{which} example 2: expected an output"):
+        train(model, examples["training"], examples["dev"], 2, 4)
 
 
 class OneLayer(torch.nn.Module):

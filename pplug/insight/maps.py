@@ -10,6 +10,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
+from pplug.base.errors import InputError
 from pplug.data.loading import Data
 from pplug.method.batches import Example, collate, prepare
 from pplug.method.model import PersonalizedLM
@@ -21,7 +22,7 @@ TINY = 1e-6  # keeps a division by the length of a zero vector finite
 
 @torch.inference_mode()
 def user_embeddings(model: PersonalizedLM, examples: list[Example], batch_size: int = 64) -> np.ndarray:
-    """The user embeddings `P^u` of many examples, *Paper: Eq. 4*, by direction.
+    """The user embeddings `P^u` of many examples, *Paper: Eq. 4*, as the LLM is given them.
 
     Args:
         model: With a plug that has a user embedding.
@@ -29,15 +30,21 @@ def user_embeddings(model: PersonalizedLM, examples: list[Example], batch_size: 
         batch_size: Examples at a time.
 
     Returns:
-        `[n, P·H] float32`: a user's soft tokens side by side, each scaled to unit length. (The LLM sees them at the
-        length of its own token embeddings, the same for all users, so that only the direction tells users apart.)
+        `[n, P·H] float32`: a user's soft tokens side by side, in units of the plug's `embedding_norm`. A plug that
+        normalises gives each token the same length, here 1, so that only the direction tells users apart; one that
+        does not (`normalise=False`, as in the release) gives each its own, which the LLM sees too.
+
+    Raises:
+        InputError: The plug has no user embedding.
     """
     config = model.plug.config
+    if not config.user:
+        raise InputError("this plug has no user embedding (user=False), so there is nothing to map")
     parts = [np.zeros((0, config.soft_tokens * config.llm_width), dtype=np.float32)]
     for start in range(0, len(examples), batch_size):
         batch = collate(model, examples[start : start + batch_size], for_generation=True)
         tokens = model.plug.user_embedding(batch["query"], batch["history"], batch["history_mask"])
-        parts.append(torch.nn.functional.normalize(tokens, dim=-1).flatten(1).float().cpu().numpy())
+        parts.append(model.plug.normalised(tokens).flatten(1).float().cpu().numpy())
     return np.concatenate(parts)
 
 
@@ -69,7 +76,7 @@ def mean_query(
 
 
 def few_users(data: Data, examples: list[dict], newest: int = 0) -> tuple[Data, list[dict]]:
-    """Cut a task's data down to a few users: `batches.prepare` encodes every item there is, and most are not theirs.
+    """Cut a task's data down to a few users: `Data.items` lists every item there is, and most are not theirs.
 
     Args:
         data: Where the examples' profiles point to.

@@ -1,5 +1,7 @@
 """Examples → batches: each text encoded once, dynamic padding, history subsampling."""
 
+import hashlib
+import json
 import random
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,11 +13,12 @@ from torch.utils.data import Dataset
 
 from pplug.base.errors import InputError
 from pplug.data.loading import Data
-from pplug.data.tasks import Task, query_text
+from pplug.data.tasks import Task, history_text, query_text
 from pplug.method.encoders import encode
 from pplug.method.joining import pad
 from pplug.method.model import PersonalizedLM
 from pplug.method.prompts import MAX_TARGET, fit_input, prompt_budget, prompt_ids, target_ids
+from pplug.method.release import DROPPED, VISITS
 
 
 @dataclass(frozen=True)
@@ -72,7 +75,9 @@ def prepare_example(
 
 
 def prepare(model: PersonalizedLM, data: Data, examples: list[dict], cache: Path | None = None) -> list[Example]:
-    """Encode and tokenise examples. Each distinct text is encoded once, ever: vectors come from the on-disk store.
+    """Encode and tokenise examples, and of the history table the items they use.
+
+    Each distinct text is encoded once, ever: vectors come from the on-disk store.
 
     Args:
         model: Tells encoder, tokenizer and the plug's choices.
@@ -84,27 +89,44 @@ def prepare(model: PersonalizedLM, data: Data, examples: list[dict], cache: Path
         The examples in the same order.
     """
     config = model.plug.config if model.plug is not None else None
-    with_label = config is None or config.with_label
-    vectors = encode(model.encoder, data.history_texts(with_label), cache)
-    reads = [query_text(data.task, example["input"], config is not None and config.full_query) for example in examples]
-    queries = encode(model.encoder, reads, cache, is_query=True)
     newest = -config.max_history if config is not None and config.max_history else 0
+    profiles = [example["profile"][newest:] for example in examples]
+    used = sorted({row for profile in profiles for row in profile})
+    with_label = config is None or config.with_label
+    texts = [history_text(data.task, item, with_label) for item in data.history.select(used)]
+    vectors = encode(model.encoder, texts, cache)
+    query_texts = [query_text(data.task, e["input"], config is not None and config.full_query) for e in examples]
+    queries = encode(model.encoder, query_texts, cache, is_query=True)
     return [
         prepare_example(
             model,
             example["input"],
             example["output"],
-            vectors[np.array(example["profile"][newest:], dtype=int)],
+            vectors[np.searchsorted(used, np.array(profile, dtype=int))],
             queries[i],
-            reads[i],
+            query_texts[i],
             data.task,
         )
-        for i, example in enumerate(examples)
+        for i, (example, profile) in enumerate(zip(examples, profiles, strict=True))
     ]
 
 
+def encode_history(model: PersonalizedLM, data: Data, cache: Path | None = None) -> None:
+    """Encode the whole history table ahead of several calls of `prepare`, which then find its vectors in the store.
+
+    In half precision, a vector's last bits depend on the texts beside it in a batch. An experiment encodes all of its
+    data in one go, so that its vectors do not depend on which examples come first.
+
+    Args:
+        model: Tells encoder and the plug's choices.
+        data: Whose history table it is.
+        cache: Folder of the vector store.
+    """
+    encode(model.encoder, data.history_texts(model.plug is None or model.plug.config.with_label), cache)
+
+
 def subsample(history: np.ndarray, rng: random.Random) -> np.ndarray:
-    """Drop a random 0-50 % of a history's items, as training data only.
+    """Drop a random 0-50 % of a history's items (up to `release.DROPPED`), in training only.
 
     Args:
         history: `[N, D]`.
@@ -117,10 +139,22 @@ def subsample(history: np.ndarray, rng: random.Random) -> np.ndarray:
         The authors' release writes every example 11 times, once whole and 10 times with 0-50 % of its items dropped,
         without a seed; the paper does not mention it. Drawing anew at each visit has the same distribution.
     """
-    if len(history) <= 2 or rng.random() < 1 / 11:
+    if len(history) <= 2 or rng.random() < 1 / VISITS:
         return history
-    keep = len(history) - int(rng.random() * 0.5 * len(history))
+    keep = len(history) - int(rng.random() * DROPPED * len(history))
     return history[sorted(rng.sample(range(len(history)), keep))]
+
+
+def examples_hash(examples: list[Example]) -> str:
+    """Hash of what examples ask and answer, and of how long each history is.
+
+    Not of the vectors: their last bits differ between machines, and a training may go on at another one.
+    """
+    digest = hashlib.sha256()
+    for example in examples:
+        parts = [example.before_ids, example.input_ids, example.target_ids, example.query_text, len(example.history)]
+        digest.update(json.dumps(parts).encode())
+    return digest.hexdigest()
 
 
 class Visits(Dataset):

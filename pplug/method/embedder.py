@@ -17,18 +17,8 @@ from torch import Tensor, nn
 
 from pplug.method.plug_config import PlugConfig
 
-# The choices of the authors' release, where they differ from the paper (its own data comes with it: history subsampling
-# ×11, see batches.py). 539.9738 is close to the length of a FLAN-T5-XXL token embedding; it is wrong for other LLMs.
-RELEASE = {
-    "embedding_norm": 539.9738,
-    "normalise": False,
-    "instruction_mlp": True,
-    "instruction_divisor": 7.0,
-    "train_input_encoder": True,
-    "with_label": False,
-    "max_history": 512,
-}
 INSTRUCTION_SEED_WIDTH = 768  # width of the vector the release feeds to its instruction MLP
+SHORTEST = 1e-3  # a soft token shorter than this is not brought to full length
 
 
 # --- pooling: (query [B, D], history [B, N, D], mask [B, N]) → weights [B, N] ----------------------------------------
@@ -160,8 +150,8 @@ class Plug(nn.Module):
         self.input_encoder = self.projector = self.log_temperature = None
         if config.user:
             self.projector = Projector(config.encoder_width, H, config.soft_tokens)
-            # For an empty history; `Σ` over nothing would drop even the bias. Starts at zero: nothing is known.
-            self.no_history = nn.Parameter(torch.zeros(config.soft_tokens, H))
+            # For an empty history; `Σ` over nothing would drop even the bias. Set below.
+            self.no_history = nn.Parameter(torch.empty(config.soft_tokens, H))
             if config.pooling == "attention":
                 self.input_encoder = InputEncoder(
                     config.encoder_width, backbone if config.train_input_encoder else None
@@ -174,6 +164,11 @@ class Plug(nn.Module):
                 self.instruction = Projector(INSTRUCTION_SEED_WIDTH, H)
             else:
                 self.instruction = nn.Parameter(torch.randn(1, H) / math.sqrt(H))
+        if config.user:
+            # A random direction of about unit length, as `instruction` has: near zero, normalising would multiply the
+            # gradient by thousands, and clipping would then stop everyone's learning. Drawn last: the other weights of
+            # a seed are what they were when there was nothing to draw here.
+            nn.init.normal_(self.no_history, std=1 / math.sqrt(H))
 
     @property
     def tokens(self) -> int:
@@ -232,14 +227,24 @@ class Plug(nn.Module):
             instruction = self.instruction
             if self.config.instruction_mlp:
                 instruction = instruction(self.instruction_seed)[None]
-            instruction = self._scale(instruction / self.config.instruction_divisor)
+            if not self.config.normalise:
+                instruction = instruction / self.config.instruction_divisor
+            instruction = self.normalised(instruction) * self.config.embedding_norm
             parts.append(instruction.expand(mask.shape[0], -1, -1))
         if self.config.user:
-            parts.append(self._scale(self.user_embedding(query, history, mask)))
+            parts.append(self.normalised(self.user_embedding(query, history, mask)) * self.config.embedding_norm)
         return torch.cat([part.to(parts[0].dtype) for part in parts], dim=1)
 
-    def _scale(self, tokens: Tensor) -> Tensor:
-        if self.config.normalise:
-            # eps keeps the zero vector (an untrained `no_history`) at zero, with a finite gradient.
-            tokens = tokens / tokens.norm(dim=-1, keepdim=True).clamp(min=1e-3)
-        return tokens * self.config.embedding_norm
+    def normalised(self, tokens: Tensor) -> Tensor:
+        """Soft tokens as the LLM is given them, in units of `embedding_norm`.
+
+        Args:
+            tokens: `[..., H]` float.
+
+        Returns:
+            `[..., H]` float: at unit length, or as they are where the config says `normalise=False`.
+        """
+        if not self.config.normalise:
+            return tokens
+        # The floor keeps a zero vector at zero, with a finite gradient.
+        return tokens / tokens.norm(dim=-1, keepdim=True).clamp(min=SHORTEST)

@@ -37,7 +37,8 @@ class PlugConfig:
         full_query: Whether the input encoder reads the whole input; otherwise the part after the template.
         with_label: Whether the history text carries the user's own tag or score.
         normalise: Whether soft tokens are brought to `embedding_norm`; if not, they are multiplied by it.
-        instruction_divisor: What the instruction embedding is divided by before scaling (the release: 7.0).
+        instruction_divisor: What the instruction embedding is divided by where tokens are not normalised (the release:
+            7.0); of a normalised one, only the direction counts.
         max_history: Most items of a history that are used, the newest ones; 0 uses all.
     """
 

@@ -1,19 +1,20 @@
 """Training the plug: transformers' Trainer around the batches of batches.py."""
 
-import csv
-import errno
 import functools
-import json
 import os
-import shutil
-from collections.abc import Callable
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
 
-from pplug.base.files import cache_folder, replacing, scratch
+from pplug.base.errors import InputError
+from pplug.base.files import cache_folder, scratch
 from pplug.base.hardware import has_bfloat16
-from pplug.method.batches import Example, Visits, collate
+from pplug.method.batches import Example, Visits, collate, examples_hash
+from pplug.method.checkpoints import begin, save_or_tell, stopped_at, write_curve
+from pplug.method.examples import prepare_raw
+from pplug.method.finite import check_weights, stop_where_not_finite
 from pplug.method.model import PersonalizedLM
 
 ENCODER_RATE = 1e-4  # the paper's; at the rate a small LLM's projector needs, a pretrained encoder is ruined
@@ -22,9 +23,9 @@ WEIGHT_DECAY = 1e-4
 
 def train(
     model: PersonalizedLM,
-    examples: list[Example],
-    dev: list[Example],
-    steps: int,
+    examples: Sequence[dict] | Sequence[Example],
+    dev: Sequence[dict] | Sequence[Example] = (),
+    steps: int = 200,
     batch_size: int = 32,
     learning_rate: float = 1e-2,
     seed: int = 0,
@@ -41,8 +42,8 @@ def train(
 
     Args:
         model: Its plug is changed in place. With `patience`, it ends with the weights of the best dev loss.
-        examples: Training examples.
-        dev: Examples for the dev loss; may be empty.
+        examples: Training examples: `{"input", "output", "history"}`, see `examples.prepare_raw`, or prepared ones.
+        dev: Examples for the dev loss, of either form; may be empty.
         steps: Optimiser steps.
         batch_size: Examples a step.
         learning_rate: Peak rate. The paper's is 1e-4, for an 11B LLM; a small LLM needs about 1e-2.
@@ -54,6 +55,10 @@ def train(
 
     Returns:
         The loss curve: `{"step", "loss"}` and `{"step", "eval_loss"}` rows.
+
+    Raises:
+        InputError: There are no examples, or one lacks an output; the folder holds a training with other settings; or
+            a loss, a gradient or a weight is not finite any more. That step is told, and nothing of it is kept.
     """
     from transformers import EarlyStoppingCallback, Trainer, TrainingArguments
     from transformers.trainer_callback import PrinterCallback, ProgressCallback
@@ -65,9 +70,16 @@ def train(
         raise ValueError(
             f"a batch of {batch_size} cannot be made of {at_once} examples at a time in {processes} process(es)"
         )
+    examples, dev = _ready(model, examples, "training example"), _ready(model, dev, "dev example")
+    settings = {"steps": steps, "batch_size": batch_size, "learning_rate": learning_rate, "seed": seed}
+    settings |= {"patience": patience, "examples": examples_hash(examples), "dev": examples_hash(dev)}
+    settings |= {"plug": asdict(model.plug.config)}
     with scratch(cache_folder() / "training") as temporary:
         out = Path(folder) if folder else temporary
-        every = max(1, steps // 10)
+        checkpoint = begin(out, settings, resume) if folder else None
+        every, log_every = max(1, steps // 10), max(1, steps // 50)
+        warmup = int(0.05 * steps)
+        steps = stopped_at(checkpoint, patience) or steps  # then there is nothing left to do
         arguments = TrainingArguments(
             output_dir=str(out),
             max_steps=steps,
@@ -76,18 +88,20 @@ def train(
             gradient_accumulation_steps=batch_size // parallel,
             learning_rate=learning_rate,
             weight_decay=WEIGHT_DECAY,
-            warmup_steps=int(0.05 * steps),
+            warmup_steps=warmup,
             lr_scheduler_type="linear",
             bf16=has_bfloat16(model.llm.device.type),
             use_cpu=model.llm.device.type == "cpu",
             train_sampling_strategy="sequential",
-            logging_steps=max(1, steps // 50),
+            logging_steps=log_every,
+            logging_nan_inf_filter=False,  # it would report the losses before in place of one that is not finite
             eval_strategy="steps" if dev else "no",
             eval_steps=every,
             save_strategy="steps" if folder or patience else "no",
             save_steps=every,
             save_total_limit=2,
             load_best_model_at_end=bool(patience and dev),
+            restore_callback_states_from_checkpoint=True,  # how long early stopping has been waiting
             metric_for_best_model="eval_loss",
             prediction_loss_only=True,
             remove_unused_columns=False,
@@ -110,38 +124,30 @@ def train(
         model._ddp_params_and_buffers_to_ignore = names  # frozen alike in every process: nothing of it to send around
         for noisy in (PrinterCallback, ProgressCallback):  # the curve is returned and plotted, not printed
             trainer.remove_callback(noisy)
-        trainer._save_checkpoint = functools.partial(_save_checkpoint, trainer._save_checkpoint, out)
-        trainer.train(resume_from_checkpoint=_last_checkpoint(out) if resume else None)
+        trainer._save_checkpoint = functools.partial(save_or_tell, trainer._save_checkpoint, out)
+        stop_where_not_finite(trainer, model.plug, learning_rate)
+        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        check_weights(model.plug, trainer.state.global_step, learning_rate)
         model.eval()
         curve = [
             {"step": row["step"]} | {key: row[key] for key in ("loss", "eval_loss") if key in row}
             for row in trainer.state.log_history
             if "loss" in row or "eval_loss" in row
         ]
-        if folder:
+        if folder and trainer.is_world_process_zero():
             write_curve(out / "loss.csv", curve)
     return curve
 
 
-def _save_checkpoint(save: Callable, folder: Path, *given) -> None:
-    """Save a checkpoint; where that fails, say so: torch and safetensors name neither the file nor what is wrong."""
-    try:
-        save(*given)
-    except Exception as error:
-        wanted = "expected a folder with room that may be written to; the last whole checkpoint is kept for resume=True"
-        raise OSError(errno.EIO, f"{folder}: a checkpoint could not be written ({error}); {wanted}") from error
-
-
-def _last_checkpoint(folder: Path) -> str | None:
-    """The last whole checkpoint, if there is one; what a killed run left half-written is removed."""
-    whole = []
-    for path in folder.glob("checkpoint-*"):
-        try:
-            json.loads((path / "trainer_state.json").read_text())  # the file written last
-            whole.append(path)
-        except (OSError, ValueError):
-            shutil.rmtree(path, ignore_errors=True)  # each of several processes tries
-    return str(max(whole, key=lambda path: int(path.name.split("-")[1]))) if whole else None
+def _ready(model: PersonalizedLM, examples: Sequence, name: str) -> list[Example]:
+    """Prepare examples that are not yet prepared, and check that each has an output."""
+    ready = list(examples)
+    if not all(isinstance(example, Example) for example in ready):
+        ready = prepare_raw(model, ready)
+    for number, example in enumerate(ready):
+        if not example.target_ids:
+            raise InputError(f"{name} {number}: expected an output, since a plug learns from what the answers are")
+    return ready
 
 
 def _two_rates(model: PersonalizedLM, learning_rate: float) -> torch.optim.AdamW | None:
@@ -156,11 +162,3 @@ def _two_rates(model: PersonalizedLM, learning_rate: float) -> torch.optim.AdamW
         {"params": list(backbone.parameters()), "lr": min(learning_rate, ENCODER_RATE)},
     ]
     return torch.optim.AdamW(groups, weight_decay=WEIGHT_DECAY)
-
-
-def write_curve(path: Path, curve: list[dict]) -> None:
-    """Write a loss curve as CSV with the columns step, loss, eval_loss."""
-    with replacing(path) as temporary, temporary.open("w", newline="") as file:
-        writer = csv.DictWriter(file, ["step", "loss", "eval_loss"])
-        writer.writeheader()
-        writer.writerows(curve)

@@ -15,13 +15,13 @@ import torch
 
 from pplug.base.errors import DataError, InputError
 from pplug.base.files import PACKAGE, cache_folder, file_hash, write_text
-from pplug.config import Profile
+from pplug.config import Profile, training_steps
 from pplug.data.intervals import bootstrap_corpus
 from pplug.data.loading import Data, examples_with_output, held_out_examples, load
 from pplug.data.metrics import example_scores
 from pplug.data.subset import subset
-from pplug.data.tasks import TASKS, Task, get_task
-from pplug.method.batches import prepare
+from pplug.data.tasks import TASKS, get_task
+from pplug.method.batches import encode_history, prepare
 from pplug.method.encoders import Encoder, load_encoder
 from pplug.method.llm import SHIPPED, load_llm
 from pplug.method.model import PersonalizedLM, build
@@ -36,6 +36,7 @@ SOURCES = [
     PACKAGE / f"{name}.py"
     for name in (
         "method/embedder",
+        "method/release",
         "method/plug_config",
         "method/model",
         "method/llm",
@@ -148,7 +149,7 @@ def fit(task: str, profile: Profile, seed: int = 0, variant: str = "", **choices
     model = build(llm, tokenizer, encoder, None, facts, **choices)
     model.checkpointing = profile.checkpointing
     key = [data.hash, encoder.key, llm_fingerprint(profile.llm), sorted(choices.items()), seed, file_hash(*SOURCES)]
-    key += [profile.steps, profile.epochs, profile.batch_size, profile.learning_rate, variant]
+    key += [profile.steps, profile.epochs, profile.visits, profile.batch_size, profile.learning_rate, variant]
     key += [profile.items_as_questions]
     folder = cache_folder() / "plugs" / hashlib.sha256(json.dumps(key).encode()).hexdigest()[:20]
     if (folder / "curve.json").exists():  # the file written last
@@ -159,8 +160,9 @@ def fit(task: str, profile: Profile, seed: int = 0, variant: str = "", **choices
         return Fitted(model.eval(), known["curve"], known["seconds"])
     examples = training_examples(data, profile.items_as_questions)
     dev = examples_with_output(data, "dev")[: profile.n_test]
-    steps = profile.steps or max(1, epochs(data.task, profile) * len(examples) // profile.batch_size)
+    steps = training_steps(profile, data.task.name, len(examples))
     change = VARIANTS[variant] if variant else lambda *given: given[3]
+    encode_history(model, data)
     prepared, dev_prepared = (change(model, data, some, prepare(model, data, some), seed) for some in (examples, dev))
     start = time.perf_counter()
     sizes = {"batch_size": profile.batch_size, "micro_batch": profile.micro_batch}
@@ -169,11 +171,6 @@ def fit(task: str, profile: Profile, seed: int = 0, variant: str = "", **choices
     model.save_pretrained(folder)
     write_text(folder / "curve.json", json.dumps({"curve": curve, "seconds": seconds}))
     return Fitted(model, curve, seconds)
-
-
-def epochs(task: Task, profile: Profile) -> int:
-    """Passes over the train questions; one over LaMP-3's, as in the paper: they are the most."""
-    return 1 if task.name == "LaMP-3" else profile.epochs
 
 
 def evaluate_rows(task: str, profile: Profile, seed: int = 0, with_controls: bool = True, **choices) -> dict:

@@ -4,12 +4,13 @@ Everything is counted from the shapes of the models (shapes.py) and the paper's 
 takes 2 operations a parameter and token, a backward pass through a frozen model 2 more, computing layers again 2 more.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from pplug.config import Profile, card
+from pplug.config import Profile, card, training_steps
 from pplug.data.tasks import TASKS
 from pplug.method.embedder import Plug
 from pplug.method.plug_config import PlugConfig
+from pplug.method.release import VISITS
 from pplug.study.controls import ROWS
 from pplug.study.paper import DATA
 from pplug.study.records import markdown
@@ -56,7 +57,7 @@ class TaskPlan:
     hours: dict[str, float]
 
 
-def trained_parameters(profile: Profile) -> int:
+def plug_parameters(profile: Profile) -> int:
     """Parameters of the plug that are trained, the input encoder's included where it is."""
     import torch
 
@@ -74,8 +75,7 @@ def plan_task(task: str, profile: Profile, device: Device) -> TaskPlan:
     """Reckon one task of real LaMP under a profile."""
     (train, dev, test), asked, said, history = DATA[task]
     train, dev, test = (min(n, profile.n_users or n) for n in (train, dev, test))
-    epochs = 1 if task == "LaMP-3" else profile.epochs
-    steps = profile.steps or epochs * train // profile.batch_size
+    steps = training_steps(profile, task, train)
     answered = min(dev, profile.n_test or dev)  # LaMP withholds the test outputs
     items = int((train + dev + test) * history)
     llm, encoder = count(profile.llm), count(profile.encoder)
@@ -109,7 +109,7 @@ def memory(profile: Profile) -> float:
     values = tokens * llm["width"] * (layers + 40 if profile.checkpointing else 40 * layers)  # 40: one layer's own
     logits = 128 * fields["vocab_size"] * 3  # twice in single precision beside half
     encoders = (1 + profile.train_input_encoder) * encoder["total"] * 4
-    return 2 * llm["total"] + 16 * trained_parameters(profile) + encoders + 2 * profile.micro_batch * (values + logits)
+    return 2 * llm["total"] + 16 * plug_parameters(profile) + encoders + 2 * profile.micro_batch * (values + logits)
 
 
 def needs(profile: Profile) -> dict:
@@ -171,7 +171,7 @@ def plan(profile: Profile) -> str:
             card(profile),
             "",
             f"- parameters: {llm['total']:,} in the LLM, frozen; {encoder['total']:,} in the history encoder, frozen; "
-            f"{trained_parameters(profile):,} trained",
+            f"{plug_parameters(profile):,} trained",
             f"- to download: about {found['weights'] / 1e9:.1f} GB of weights, and LaMP's files",
             f"- disk: at most {found['disk'] / 1e9:.0f} GB (weights, files, a working copy of the files, vectors)",
             f"- device memory in training: about {found['memory'] / 1e9:.0f} GB",
@@ -179,7 +179,19 @@ def plan(profile: Profile) -> str:
             f"{hours['encode']:.1f}, training {hours['train']:.1f}, answering {hours['answer']:.1f}); "
             f"{found['evaluate']:.1f} with its control and all rows of answers (`python -m pplug evaluate`)",
             f"  ({device.basis})",
+            *([] if profile.steps else [_visits_line(profile)]),
             "",
             markdown(head, lines),
         ]
     )
+
+
+def _visits_line(profile: Profile) -> str:
+    """Steps and hours of training with the paper's number of visits and with the release's."""
+    told = []
+    for who, visits in (("the paper says no more than that", 1), ("as in the authors' release", VISITS)):
+        tasks = needs(replace(profile, visits=visits))["tasks"].values()
+        steps, hours = sum(task.steps for task in tasks), sum(task.hours["train"] for task in tasks)
+        times = "once" if visits == 1 else f"{visits} times"
+        told.append(f"each training question {times} an epoch ({who}): {steps:,} steps, {hours:.1f} hours")
+    return f"- training in all, with {'; with '.join(told)}; this profile: visits={profile.visits}"

@@ -12,7 +12,7 @@ from pplug.config import Profile
 from pplug.data.loading import Data
 from pplug.data.retrieval import RETRIEVERS, retrieve
 from pplug.data.tasks import prompt_with_persona
-from pplug.method.batches import Example, prepare
+from pplug.method.batches import Example, encode_history, prepare
 from pplug.method.evaluate import predict, swap_histories
 from pplug.method.model import PersonalizedLM
 from pplug.method.prompts import with_prompts
@@ -61,6 +61,7 @@ class Setting:
     @cached_property
     def prepared(self) -> list[Example]:
         """The questions, prepared."""
+        encode_history(self.plain, self.data)
         return prepare(self.plain, self.data, self.examples)
 
     @cached_property
@@ -144,6 +145,7 @@ def retrieval(s: Setting) -> Iterator[tuple[str, Row]]:
 def distilled(s: Setting) -> Iterator[tuple[str, Row]]:
     """1 and 4 items found by a retriever that was trained from the LLM's feedback."""
     train = train_examples(s.data)
+    encode_history(s.plain, s.data)
     retriever = distil.train_retriever(s.plain, s.data, train, prepare(s.plain, s.data, train), s.seed)
     known = {
         "stored_bytes": costs.text_bytes(s.data, s.examples) + costs.vector_bytes(s.prepared),
