@@ -27,7 +27,7 @@ class FakeModule:
     def tokenizer(self, texts, truncation, max_length):
         return {"input_ids": [list(text)[:max_length] for text in texts]}
 
-    def preprocess(self, inputs, prompt):
+    def preprocess(self, inputs, prompt, task):
         if self.fail_after is not None and len(self.seen) >= self.fail_after:
             raise KeyboardInterrupt
         self.seen.extend(prompt + text for text in inputs)
