@@ -148,7 +148,7 @@ def test_an_encoder_with_other_weights_is_refused(model, tmp_path, monkeypatch):
     ("file", "old", "new", "part"),
     [
         ("config.json", '"vocab_size"', '"initializer_range": 0.5, "vocab_size"', "config"),
-        ("tokenizer.json", '"add_prefix_space": true', '"add_prefix_space": false', "tokenizer"),
+        ("tokenizer.json", '"!": 2,', '"!": 4,', "tokenizer"),
         ("tokenizer_config.json", '"eos_token": "</s>"', '"eos_token": "<pad>"', "tokenizer"),
         ("chat_template.jinja", "<answer>", "<reply>", "tokenizer"),
     ],
@@ -159,6 +159,8 @@ def test_an_llm_whose_files_were_edited_is_refused(model, llm_folder, tmp_path, 
     model.save_pretrained(tmp_path / "plug")
     text = (llm_folder / file).read_text()
     assert old in text
+    if file == "tokenizer.json":  # two of the vocabulary change places
+        text = text.replace('"#": 4,', '"#": 2,')
     (llm_folder / file).write_text(text.replace(old, new))
     with pytest.raises(DataError, match=f"differs from it in {part}: give the one"):
         PersonalizedLM.from_pretrained(tmp_path / "plug")

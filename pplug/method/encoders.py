@@ -162,7 +162,7 @@ def query_backbone(encoder: Encoder):
         told = "cannot be trained as input encoder, because its vectors are truncated"
         raise InputError(f"encoder {encoder.name!r} {told}: use train_input_encoder=False")
     module = copy.deepcopy(encoder.module).requires_grad_(True)
-    for part in module.modules() if encoder.has_routes else ():
+    for part in module.modules():
         if hasattr(part, "default_route"):  # `tokenize` hands tensors on, which do not say that they are of queries
             part.default_route = "query"
     return module
