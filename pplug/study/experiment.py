@@ -149,7 +149,14 @@ def fit(task: str, profile: Profile, seed: int = 0, variant: str = "", **choices
     torch.manual_seed(seed)
     model = build(llm, tokenizer, encoder, None, facts, **choices)
     model.checkpointing = profile.checkpointing
-    key = [data.hash, encoder.key, fingerprints.llm_fingerprint(llm, tokenizer), sorted(choices.items()), seed, file_hash(*SOURCES)]
+    key = [
+        data.hash,
+        encoder.key,
+        fingerprints.llm_fingerprint(llm, tokenizer),
+        sorted(choices.items()),
+        seed,
+        file_hash(*SOURCES),
+    ]
     key += [profile.steps, profile.epochs, profile.batch_size, profile.learning_rate, variant]
     key += [profile.items_as_questions]
     folder = cache_folder() / "plugs" / hashlib.sha256(json.dumps(key).encode()).hexdigest()[:20]
