@@ -9,7 +9,6 @@ import pytest
 import tiny
 import torch
 from mutations import DEEP, MARKS, MB_10
-from safetensors.torch import load_file, save_file
 
 from pplug import config
 from pplug.__main__ import main
@@ -315,7 +314,7 @@ def saved(tmp_path_factory):
 
 @pytest.fixture
 def plug(saved, tmp_path, monkeypatch):
-    monkeypatch.setattr("pplug.method.model.load_encoder", lambda name: tiny.MadeUpEncoder(name))
+    monkeypatch.setattr("pplug.method.saved.load_encoder", lambda name: tiny.MadeUpEncoder(name))
     return shutil.copytree(saved, tmp_path / "plug")
 
 
@@ -343,9 +342,9 @@ FIELDS = [
 
 @pytest.mark.parametrize(("change", "told"), FIELDS, ids=lambda value: ascii(value)[:40])
 def test_a_plugs_wrong_field_is_named(plug, change, told):
-    content = json.loads((plug / "plug.json").read_text())
-    content["plug"] |= change
-    (plug / "plug.json").write_text(json.dumps(content))
+    facts, weights = tiny.read_saved(plug)
+    facts["plug"] |= change
+    tiny.write_saved(plug, facts, weights)
     with pytest.raises(DataError, match=told) as caught:
         PersonalizedLM.from_pretrained(plug)
     assert str(plug / "plug") in str(caught.value) and len(str(caught.value)) < 900
@@ -359,34 +358,33 @@ def test_a_plugs_wrong_field_is_named(plug, change, told):
         ('{"plug": 5}', "expected an object with the plug's config"),
         (DEEP, "nested less deeply"),
         ({"llm": None}, 'expected a name as "llm"'),
-        ({"llm": "no/such-llm"}, "plug.json: llm 'no/such-llm': cannot be loaded"),
-        ({"llm": "../../x"}, "plug.json: llm '../../x': cannot be loaded"),
-        ({"llm": "\0"}, "plug.json: llm .*: expected a name or a folder"),
-        ({"llm": "/etc"}, "plug.json: llm '/etc': cannot be loaded"),
-        ({"llm": MB_10}, "plug.json: llm 'xxx.*: cannot be loaded"),
+        ({"llm": "no/such-llm"}, "plug.safetensors: llm 'no/such-llm': cannot be loaded"),
+        ({"llm": "../../x"}, "plug.safetensors: llm '../../x': cannot be loaded"),
+        ({"llm": "\0"}, "plug.safetensors: llm .*: expected a name or a folder"),
+        ({"llm": "/etc"}, "plug.safetensors: llm '/etc': cannot be loaded"),
+        ({"llm": MB_10}, "plug.safetensors: llm 'xxx.*: cannot be loaded"),
         ({"encoder": 5}, 'expected a name as "encoder"'),
         ({"task": "../x"}, "unknown task '../x': expected one of LaMP-1"),
     ],
     ids=lambda value: ascii(value)[:40],
 )
-def test_a_broken_plug_json_is_told(plug, content, told):
-    if isinstance(content, dict):
-        content = json.dumps(json.loads((plug / "plug.json").read_text()) | content)
-    (plug / "plug.json").write_text(content)
+def test_broken_facts_of_a_plug_are_told(plug, content, told):
+    facts, weights = tiny.read_saved(plug)
+    tiny.write_saved(plug, facts | content if isinstance(content, dict) else content, weights)
     with pytest.raises(DataError, match=told) as caught:
         PersonalizedLM.from_pretrained(plug)
-    assert str(caught.value).startswith(str(plug / "plug.json")) and len(str(caught.value)) < 900
+    assert str(caught.value).startswith(str(plug / "plug.safetensors")) and len(str(caught.value)) < 900
 
 
 def test_an_encoder_that_is_not_there_is_named(saved, tmp_path):
     folder = shutil.copytree(saved, tmp_path / "plug")
-    with pytest.raises(DataError, match=r"plug.json: encoder 'made-up': cannot be loaded"):
+    with pytest.raises(DataError, match=r"plug.safetensors: encoder 'made-up': cannot be loaded"):
         PersonalizedLM.from_pretrained(folder)
 
 
 def test_a_plug_for_another_encoder_is_refused(plug, monkeypatch):
-    monkeypatch.setattr("pplug.method.model.load_encoder", lambda name: tiny.MadeUpEncoder(name, width=9))
-    with pytest.raises(DataError, match=r"plug.json: encoder_width: expected 9"):
+    monkeypatch.setattr("pplug.method.saved.load_encoder", lambda name: tiny.MadeUpEncoder(name, width=9))
+    with pytest.raises(DataError, match=r"plug.safetensors: encoder_width: expected 9"):
         PersonalizedLM.from_pretrained(plug)
 
 
@@ -402,9 +400,9 @@ def test_a_plug_for_another_encoder_is_refused(plug, monkeypatch):
     ],
 )
 def test_weights_of_another_plug_are_refused(plug, change, told):
-    weights = load_file(plug / "plug.safetensors")
+    facts, weights = tiny.read_saved(plug)
     change(weights)
-    save_file(weights, plug / "plug.safetensors")
+    tiny.write_saved(plug, facts, weights)
     with pytest.raises(DataError, match=rf"plug.safetensors: .*{told}"):
         PersonalizedLM.from_pretrained(plug)
 
@@ -420,15 +418,15 @@ def test_cut_weights_are_refused(plug, cut):
 def test_a_plug_whose_input_encoder_was_trained_comes_back(tmp_path, monkeypatch):
     """Its weights have names that only the encoder knows."""
     encoder = tiny.MadeUpEncoder(module=torch.nn.Linear(3, 3))
-    monkeypatch.setattr("pplug.method.model.load_encoder", lambda name: encoder)
+    monkeypatch.setattr("pplug.method.saved.load_encoder", lambda name: encoder)
     facts = {"llm": str(tiny.save_llm("t5", tmp_path / "llm")), "encoder": "made-up", "task": "LaMP-4"}
     model = build(*load_llm(facts["llm"]), encoder, None, facts, train_input_encoder=True)
     model.save_pretrained(tmp_path / "plug")
     loaded = PersonalizedLM.from_pretrained(tmp_path / "plug")
     assert tiny.weight_hash(loaded.plug) == tiny.weight_hash(model.plug)
-    weights = load_file(tmp_path / "plug" / "plug.safetensors")
+    facts, weights = tiny.read_saved(tmp_path / "plug")
     weights["input_encoder.backbone.weight"] = torch.zeros(2, 2)
-    save_file(weights, tmp_path / "plug" / "plug.safetensors")
+    tiny.write_saved(tmp_path / "plug", facts, weights)
     with pytest.raises(DataError, match=r"backbone.weight: expected float32 \[3, 3\], found float32 \[2, 2\]"):
         PersonalizedLM.from_pretrained(tmp_path / "plug")
 
@@ -440,7 +438,7 @@ def test_a_config_is_checked_where_it_is_made():
 
 
 def test_damaged_kept_answers_are_made_again(saved, tmp_path, monkeypatch):
-    monkeypatch.setattr("pplug.method.model.load_encoder", lambda name: tiny.MadeUpEncoder(name))
+    monkeypatch.setattr("pplug.method.saved.load_encoder", lambda name: tiny.MadeUpEncoder(name))
     monkeypatch.setattr("pplug.method.predictions.prepare", lambda model, data, some: [None] * len(some))
     data = load(simulate(tmp_path / "d", "LaMP-4", 3, 0), "LaMP-4", tmp_path / "cache")
     model = PersonalizedLM.from_pretrained(saved)
@@ -552,7 +550,7 @@ def test_odd_environment_variables_are_told(tmp_path, monkeypatch, variable, val
 def test_data_there_is_nothing_to_train_on_is_told(tmp_path, monkeypatch, saved):
     from dataclasses import replace
 
-    llm = json.loads((saved / "plug.json").read_text())["llm"]
+    llm = tiny.read_saved(saved)[0]["llm"]
     small = replace(config.SMOKE, steps=1, batch_size=2, n_users=None, data=str(tmp_path), llm=llm)
     monkeypatch.setattr(config, "get_profile", lambda: small)
     for questions, golds, told in (([question()], None, "no train_outputs.json"), ([], [], "no training examples")):

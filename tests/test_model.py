@@ -108,22 +108,6 @@ def test_a_state_dict_holds_the_plug_and_nothing_else(model):
     assert plain(model).state_dict() == {}
 
 
-def test_save_then_load_gives_the_same_logits(model, llm_folder, tmp_path, monkeypatch):
-    monkeypatch.setattr("pplug.method.model.load_encoder", lambda name: tiny.MadeUpEncoder(name))
-    model.facts = {"llm": str(llm_folder), "encoder": "made-up", "task": "LaMP-4", "data_hash": "0" * 64}
-    model.save_pretrained(tmp_path / "plug")
-    assert sorted(p.name for p in (tmp_path / "plug").iterdir()) == ["plug.json", "plug.safetensors"]
-    loaded = PersonalizedLM.from_pretrained(tmp_path / "plug")
-    batch = collate(model, examples(model))
-    assert torch.equal(model(**batch)["logits"], loaded(**batch)["logits"])
-    assert loaded.facts == model.facts and loaded.plug.config == model.plug.config
-
-
-def test_loading_from_a_folder_without_a_plug_says_what_is_missing(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"plug\.safetensors"):
-        PersonalizedLM.from_pretrained(tmp_path)
-
-
 def test_generate_answers_with_without_and_with_too_much_history(model, monkeypatch):
     asked = []
 

@@ -4,22 +4,21 @@
 encoder's input and `y` the decoder's; for a decoder-only LLM all of it is one sequence.
 """
 
-import copy
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from pplug.base.errors import DataError, InputError
 from pplug.data.items import clean_items
 from pplug.data.tasks import get_task, history_text, query_text
 from pplug.method.decoding import generate
 from pplug.method.embedder import Plug
-from pplug.method.encoders import Encoder, encode, load_encoder
+from pplug.method.encoders import Encoder, encode, query_backbone
+from pplug.method.hub import plug_file, push
 from pplug.method.joining import join, run
-from pplug.method.llm import embedding_norm, load_llm
+from pplug.method.llm import embedding_norm
 from pplug.method.plug_config import PlugConfig
-from pplug.method.saved import CONFIG, check_weights, read_plug, write_plug
+from pplug.method.saved import check_weights, facts_of, load_parts, read_plug, write_plug
 
 
 class PersonalizedLM(nn.Module):
@@ -185,31 +184,52 @@ class PersonalizedLM(nn.Module):
         return bool(self.llm.config.is_encoder_decoder)
 
     def save_pretrained(self, folder: str | Path) -> Path:
-        """Write the plug alone: `plug.safetensors` and `plug.json` (its config, LLM, encoder, task, data hash)."""
-        write_plug(Path(folder), self.plug, self.state_dict(), self.facts)
-        return Path(folder)
+        """Write the plug alone, as one file `plug.safetensors`: weights, config, and what it was trained with.
 
-    @classmethod
-    def from_pretrained(cls, folder: str | Path) -> "PersonalizedLM":
-        """Load a saved plug together with the LLM and the encoder it names.
+        Returns:
+            The folder.
 
         Raises:
-            FileNotFoundError: If the folder holds no plug.
-            DataError: If what it holds is damaged, or does not fit the LLM or the encoder.
+            InputError: A weight is not finite; what was saved before is untouched.
         """
-        folder = Path(folder)
-        facts, config, weights = read_plug(folder)
-        try:
-            (llm, tokenizer), encoder = load_llm(facts["llm"]), load_encoder(facts["encoder"])
-        except InputError as error:
-            raise DataError(f"{folder / CONFIG}: {error}") from error
-        widths = {"llm_width": llm.get_input_embeddings().weight.shape[1], "encoder_width": encoder.width}
-        for field, width in widths.items():
-            if getattr(config, field) != width:
-                found = f"found {getattr(config, field)}"
-                raise DataError(f"{folder / CONFIG}: {field}: expected {width}, the width of what it names, {found}")
+        write_plug(Path(folder), self.plug, self.state_dict(), facts_of(self))
+        return Path(folder)
+
+    def push_to_hub(self, repo_id: str, **options) -> str:
+        """Upload the plug and a model card to the Hugging Face hub; see `hub.push`."""
+        return push(self, repo_id, **options)
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        folder_or_repo: str | Path,
+        llm=None,
+        tokenizer=None,
+        encoder: Encoder | str | None = None,
+        device: str | None = None,
+        dtype: torch.dtype | None = None,
+        quantization_config=None,
+    ) -> "PersonalizedLM":
+        """Load a saved plug together with its LLM and its encoder.
+
+        Args:
+            folder_or_repo: The folder `save_pretrained` wrote, or the id of a hub repository, `"owner/name"`.
+            llm: The name or folder of the plug's LLM, or the loaded LLM itself, which several plugs can share; None for
+                the name in the plug, at the commit it was trained with.
+            tokenizer: The LLM's; needed where `llm` is loaded already.
+            encoder: The name or folder of the plug's encoder, or the loaded `Encoder`; None for the name in the plug.
+            device, dtype, quantization_config: How to load the LLM; see `load_llm`.
+
+        Raises:
+            FileNotFoundError: If there is no plug.
+            DataError: If the plug is damaged, or LLM or encoder are not the ones it was trained with.
+        """
+        path = plug_file(folder_or_repo)
+        facts, config, weights = read_plug(path)
+        how = {"device": device, "dtype": dtype, "quantization_config": quantization_config}
+        llm, tokenizer, encoder = load_parts(path, facts, config, llm, tokenizer, encoder, **how)
         model = build(llm, tokenizer, encoder, config, facts)
-        check_weights(folder, weights, model.state_dict())
+        check_weights(path, weights, model.state_dict())
         model.load_state_dict(weights)
         return model.eval()
 
@@ -233,5 +253,5 @@ def build(llm, tokenizer, encoder: Encoder, config: PlugConfig | None = None, fa
         measured = {"encoder_width": encoder.width, "llm_width": width, "embedding_norm": embedding_norm(llm)}
         config = PlugConfig(**(measured | choices))
     trains_backbone = config.train_input_encoder and config.user and config.pooling == "attention"
-    backbone = copy.deepcopy(encoder.module).requires_grad_(True) if trains_backbone else None
+    backbone = query_backbone(encoder) if trains_backbone else None
     return PersonalizedLM(llm, tokenizer, Plug(config, backbone), encoder, facts).eval()

@@ -21,6 +21,7 @@ from pplug.data.loading import Data, examples_with_output, held_out_examples, lo
 from pplug.data.metrics import example_scores
 from pplug.data.subset import subset
 from pplug.data.tasks import TASKS, get_task
+from pplug.method import fingerprints
 from pplug.method.batches import encode_history, prepare
 from pplug.method.encoders import Encoder, load_encoder
 from pplug.method.llm import SHIPPED, load_llm
@@ -148,7 +149,14 @@ def fit(task: str, profile: Profile, seed: int = 0, variant: str = "", **choices
     torch.manual_seed(seed)
     model = build(llm, tokenizer, encoder, None, facts, **choices)
     model.checkpointing = profile.checkpointing
-    key = [data.hash, encoder.key, llm_fingerprint(profile.llm), sorted(choices.items()), seed, file_hash(*SOURCES)]
+    key = [
+        data.hash,
+        encoder.key,
+        fingerprints.llm_fingerprint(llm, tokenizer),
+        sorted(choices.items()),
+        seed,
+        file_hash(*SOURCES),
+    ]
     key += [profile.steps, profile.epochs, profile.visits, profile.batch_size, profile.learning_rate, variant]
     key += [profile.items_as_questions]
     folder = cache_folder() / "plugs" / hashlib.sha256(json.dumps(key).encode()).hexdigest()[:20]
