@@ -78,7 +78,8 @@ def test_joining_and_comparing_take_a_time_in_proportion_to_the_text(text, parts
 
     def seconds(length: int) -> float:
         piece = {"output_type": "stream", "name": "stdout", "text": text * (length // len(text) // parts)}
-        cell = nbformat.from_dict({"cell_type": "code", "id": "x", "outputs": [piece] * parts})
+        cell = new_code_cell("x")
+        cell.outputs = [nbformat.from_dict(piece) for _ in range(parts)]
         start = time.process_time()
         cell.outputs = execution.join_streams(cell.outputs)
         notebook = new_notebook(cells=[cell])

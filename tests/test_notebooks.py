@@ -1,7 +1,6 @@
 """The command that executes notebooks: what it reports, writes, compares and refuses, and how a signal ends it."""
 
 import json
-import os
 import re
 import signal
 import subprocess
