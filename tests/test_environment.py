@@ -208,6 +208,11 @@ def test_make_has_the_target_and_explains_it(target):
     assert re.search(rf"^{target}:.* ## \S", (ROOT / "Makefile").read_text(encoding="utf-8"), re.M)
 
 
+def test_make_names_tests_that_exist():
+    listed = re.search(r"^TRUST := (.+)$", (ROOT / "Makefile").read_text(encoding="utf-8"), re.M)[1].split()
+    assert [name for name in listed if not (ROOT / "tests" / f"test_{name}.py").exists()] == []
+
+
 def test_the_citation_is_the_papers():
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
     paper = citation["preferred-citation"]

@@ -73,7 +73,7 @@ def test_its_cache_and_results_are_not_beside_the_package(run):
     code = "from pplug.base.files import cache_folder\nfrom pplug.study.records import FOLDER\n"
     cache, results = run(f"{code}print(json.dumps([str(cache_folder()), str(FOLDER.absolute())]))")
     assert Path(cache).is_relative_to(run.home) and "pplug" in cache
-    assert not Path(results).is_relative_to(run.site.parent)
+    assert not Path(results).is_relative_to(run.site)
 
 
 def test_a_plug_is_made_and_asked(run):

@@ -202,9 +202,10 @@ def environment() -> dict[str, str]:
     # A backend set for a terminal would leave the notebook without its figures.
     variables = {key: value for key, value in os.environ.items() if key != "MPLBACKEND"}
     for key in PATHS:
-        value = variables.get(key)
-        if value and (key != "PPLUG_LLM" or os.path.isdir(value)):  # an LLM may be a name on the hub
-            variables[key] = os.path.abspath(value)
+        if value := variables.get(key):
+            path = Path(value).expanduser().absolute()
+            if key != "PPLUG_LLM" or path.exists():  # an LLM may be a name on the hub
+                variables[key] = str(path)
     return variables
 
 
