@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parent.parent
 UNSHIPPED = ignore_patterns(".git", ".venv", ".cache", "executed", "notebooks", "results", "__pycache__", "build")
 HEAVY = ("torch", "transformers", "datasets", "sklearn", "sentence_transformers", "numpy", "matplotlib")
 
-pytestmark = [pytest.mark.long, pytest.mark.fault(19)]
+pytestmark = pytest.mark.long
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +49,7 @@ def run(wheel, tmp_path_factory):
     return call
 
 
+@pytest.mark.fault(19)
 def test_the_wheel_holds_the_package_alone(wheel):
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
@@ -69,6 +70,7 @@ def test_it_knows_its_version_and_starts_light(run):
     assert version == "0.1.0" and heavy == []
 
 
+@pytest.mark.fault(19)
 def test_its_cache_and_results_are_not_beside_the_package(run):
     code = "from pplug.base.files import cache_folder\nfrom pplug.study.records import FOLDER\n"
     cache, results = run(f"{code}print(json.dumps([str(cache_folder()), str(FOLDER.absolute())]))")
@@ -76,6 +78,7 @@ def test_its_cache_and_results_are_not_beside_the_package(run):
     assert not Path(results).is_relative_to(run.site)
 
 
+@pytest.mark.fault(19)
 def test_a_plug_is_made_and_asked(run):
     code = """
 from pplug import PersonalizedLM
