@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from pplug.base.extras import needing
 from pplug.base.files import write_bytes, write_text
 from pplug.base.hardware import has_bfloat16
 from pplug.data.loading import Data
@@ -87,8 +88,9 @@ def installed(model: PersonalizedLM, method: str, seed: int = 0) -> Iterator[dic
 
 @contextmanager
 def _lora(model: PersonalizedLM):
-    from peft import LoraConfig
-    from peft.tuners.lora import LoraModel
+    with needing("rivals"):
+        from peft import LoraConfig
+        from peft.tuners.lora import LoraModel
 
     with _tuned(model, LoraModel, LoraConfig(r=RANK, lora_alpha=2 * RANK)) as parameters:
         yield parameters
@@ -96,8 +98,9 @@ def _lora(model: PersonalizedLM):
 
 @contextmanager
 def _ia3(model: PersonalizedLM):
-    from peft import IA3Config
-    from peft.tuners.ia3 import IA3Model
+    with needing("rivals"):
+        from peft import IA3Config
+        from peft.tuners.ia3 import IA3Model
 
     with _tuned(model, IA3Model, IA3Config()) as parameters:
         yield parameters
