@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from multiprocessing import get_context, parent_process
 from pathlib import Path
 
@@ -20,21 +20,35 @@ from pplug.config import Profile
 from pplug.data.intervals import bootstrap_corpus
 from pplug.data.metrics import example_scores
 from pplug.data.retrieval import BM25_WORD
-from pplug.study import cold_start, rows
+from pplug.study import ablations, cold_start, rows
 from pplug.study.experiment import available_tasks, llm_fingerprint
 from pplug.study.records import FOLDER, environment, load_records, save_record
 from pplug.study.tables import COLD_START, full_table, subset_table
 
 SEEDS = (0, 1, 2)
 
-GROUPS: dict[str, tuple[Callable, tuple[int, ...]]] = {  # what makes the rows, and for which seeds
-    "controls": (rows.controls, SEEDS),  # the main claim's rows
-    "plugs": (rows.plugs, SEEDS[:1]),
-    "retrieval": (rows.retrieval, SEEDS[:1]),
-    "distilled": (rows.distilled, SEEDS[:2]),
-    "summaries": (rows.summaries, SEEDS[:1]),
-    "adapters": (rows.adapters, SEEDS),
-    COLD_START: (cold_start.scores, SEEDS[:1]),
+
+@dataclass(frozen=True)
+class Group:
+    """What makes a group's rows, for which seeds, and for which tasks; all if None."""
+
+    make: Callable
+    seeds: tuple[int, ...]
+    tasks: tuple[str, ...] | None = None
+
+
+GROUPS = {
+    "controls": Group(rows.controls, SEEDS),  # the main claim's rows
+    "plugs": Group(rows.plugs, SEEDS[:1]),
+    "retrieval": Group(rows.retrieval, SEEDS[:1]),
+    "distilled": Group(rows.distilled, SEEDS[:2]),
+    "summaries": Group(rows.summaries, SEEDS[:1]),
+    "adapters": Group(rows.adapters, SEEDS),
+    COLD_START: Group(cold_start.scores, SEEDS[:1]),
+    "ablations": Group(ablations.choices, SEEDS, ablations.TASKS_COMPARED),
+    "selection": Group(ablations.selections, SEEDS, ablations.TASKS_COMPARED),
+    "release": Group(ablations.procedures, SEEDS[:1], ablations.TASKS_COMPARED),
+    "encoders": Group(ablations.encoders, SEEDS[:1], ablations.TASKS_COMPARED[:1]),
 }
 
 
@@ -47,7 +61,7 @@ def run_group(group: str, task: str, profile: Profile, seed: int) -> dict:
     """
     start = time.perf_counter()
     s = rows.Setting(task, profile, seed)
-    found = dict(GROUPS[group][0](s))
+    found = dict(GROUPS[group].make(s))
     record = {
         "task": task,
         "group": group,
@@ -77,7 +91,8 @@ def _scored(s: rows.Setting, rows: dict[str, rows.Row], group: str) -> dict:
         "n": len(golds),
         "users": users,
         "history_lengths": [len(example["profile"]) for example in examples],
-        "costs": {name: asdict(row.cost) for name, row in rows.items()},
+        "costs": {name: asdict(row.cost) for name, row in rows.items() if row.cost is not None},
+        "rows": {name: row.about for name, row in rows.items() if row.about},
         "metrics": {
             name: bootstrap_corpus(task, row.texts, golds, s.profile.bootstrap // 4) for name, row in rows.items()
         },
@@ -99,10 +114,10 @@ def run(profile: Profile, tasks: list[str] | None = None, log: Callable[[str], N
     # What others build on comes first: its plugs are then in the cache.
     todo = [
         (group, task, profile, seed)
-        for group, (_, seeds) in GROUPS.items()
-        for seed in seeds
+        for group, its in GROUPS.items()
+        for seed in its.seeds
         for task in tasks or available_tasks(profile)
-        if not (folder / f"{task}-{group}-s{seed}.json").exists()
+        if (its.tasks is None or task in its.tasks) and not (folder / f"{task}-{group}-s{seed}.json").exists()
     ]
     todo.sort(key=lambda cell: (cell[0], cell[3]) != ("controls", 0))
     workers = _workers()

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -28,10 +28,11 @@ ADAPTED_USERS = 40  # users that get parameters of their own, a seeded subset wh
 
 @dataclass(frozen=True)
 class Row:
-    """One way's answers, and what it costs."""
+    """One way's answers, what it costs where that was measured, and what else its record says of it."""
 
     texts: list[str]
-    cost: Cost
+    cost: Cost | None = None
+    about: dict = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -79,9 +80,13 @@ class Setting:
         profile = replace(self.profile, steps=steps or self.profile.steps)
         return fit(self.task, profile, self.seed, variant, **choices).model
 
+    def answers(self, model: PersonalizedLM, prepared: list[Example]) -> list[str]:
+        """One answer for each question."""
+        return predict(model, prepared, **self.options)
+
     def row(self, model: PersonalizedLM, prepared: list[Example], **known) -> Row:
         """Answer all questions, and complete the cost by what is measured the same way for all."""
-        texts = predict(model, prepared, **self.options)
+        texts = self.answers(model, prepared)
         known.setdefault("prompt_tokens", costs.prompt_tokens(model, prepared))
         if "latency" not in known:
             known["latency"] = costs.latency(model, prepared, self.plain, self.prepared, **self.options)

@@ -12,6 +12,7 @@ from pplug.study.records import by_task, markdown
 
 CONTROLS = (NONE, INSTRUCTION, OTHER, "plug, trained on shuffled users")
 COLD_START = "cold_start"  # the group whose record has scores by number of items
+RIVALS = ("controls", "plugs", "retrieval", "distilled", "summaries", "adapters")  # groups whose rows are compared
 COST_COLUMNS = {  # head → field of `costs.Cost`, format
     "trained": ("trained", ",.0f"),
     "for each user": ("per_user", ",.0f"),
@@ -30,14 +31,13 @@ PAPERS = {  # our row → the paper's in its Table 1; how many items its retriev
 
 
 def compared(records: list[dict]) -> list[dict]:
-    """The records of rows, without the cold start's."""
-    return [record for record in records if record["group"] != COLD_START]
+    """The records of the plug and its rivals, without the cold start's and the ablations'."""
+    return [record for record in records if record["group"] in RIVALS]
 
 
 def row_names(records: list[dict]) -> list[str]:
     """All rows, controls first, each where its group's record has it."""
-    order = ("controls", "plugs", "retrieval", "distilled", "summaries", "adapters")
-    found = sorted(compared(records), key=lambda record: order.index(record["group"]))
+    found = sorted(compared(records), key=lambda record: RIVALS.index(record["group"]))
     return list(dict.fromkeys(name for record in found for name in record["scores"]))
 
 
