@@ -46,7 +46,6 @@ write: $(DONE) ## run the default profile and write its outputs into notebooks/ 
 	$(BIN)/python -m tools.readme
 
 results: $(DONE) ## make the recorded runs in results/ again
-	$(BIN)/python -m pplug grid
 	$(BIN)/python -m pplug compare
 
 $(DONE): pyproject.toml constraints.txt

@@ -15,13 +15,13 @@ from pplug.method.batches import prepare
 from pplug.method.embedder import RELEASE
 from pplug.method.llm import SHIPPED
 from pplug.study.experiment import fit, get_encoder
-from pplug.study.rows import Row, Setting
+from pplug.study.names import STANDARD
+from pplug.study.setting import Row, Setting
 
 TASKS_COMPARED = ("LaMP-3", "LaMP-4")  # of different kinds: a rating and a text
 OWN_ENCODER, STANDINS_ENCODER = "the profile's encoder", "the stand-in's encoder, mean of its output"
 ENCODER_TOKENS = 256  # as MiniLM's; T5's positions are relative and have no limit
-STANDARD, WITHOUT_LABEL = "attention, τ = 1 (standard)", "no label in history"
-TRAINED_ENCODER = "input encoder fully trained"
+WITHOUT_LABEL, TRAINED_ENCODER = "no label in history", "input encoder fully trained"
 CHOICES = {  # row → choices that differ from the profile's plug
     STANDARD: {},
     "attention, learnable τ": {"learn_temperature": True},
