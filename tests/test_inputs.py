@@ -8,7 +8,7 @@ import torch
 from pplug.data.loading import load
 from pplug.method.batches import collate
 from pplug.offline.simulate import simulate
-from pplug.rivals.variants import ITEMS, VARIANTS, item_in_front, items_in_prompt, shuffled_users
+from pplug.rivals.inputs import CHANGES, ITEMS, item_in_front, items_in_prompt, shuffled_users
 
 
 @pytest.fixture(scope="module")
@@ -27,9 +27,9 @@ def given(model, data):
     return model, data, examples, ready, 0
 
 
-@pytest.mark.parametrize("name", VARIANTS)
+@pytest.mark.parametrize("name", CHANGES)
 def test_order_targets_and_queries_stay(given, name):
-    ready, changed = given[3], VARIANTS[name](*given)
+    ready, changed = given[3], CHANGES[name](*given)
     for before, after in zip(ready, changed, strict=True):
         assert after.target_ids == before.target_ids and np.array_equal(after.query, before.query)
 
