@@ -80,7 +80,7 @@ def _standin(chosen) -> None:
 
     from pplug.data.loading import examples_with_output, load
     from pplug.data.tasks import TASKS
-    from pplug.offline.curriculum import Recipe, lamp_writers, simulated_writers
+    from pplug.offline.curriculum import LEARNT_SEED, Recipe, lamp_writers, simulated_writers
     from pplug.offline.standin import save_standin, train_standin
     from pplug.offline.standin_check import HELD_OUT_PREFIX, HELD_OUT_SEED, check
     from pplug.offline.standin_minilm import MINILM
@@ -98,9 +98,9 @@ def _standin(chosen) -> None:
         held_out = {task: lamp_writers(data, "dev") for task, data in checked.items()}
         source = {"data": {task: data.hash for task, data in sets.items()}}
     else:
-        learn = {task: simulated_writers(task, chosen.users, SIMULATED_SEED, "p") for task in TASKS}
+        learn = {task: simulated_writers(task, chosen.users, LEARNT_SEED, "p") for task in TASKS}
         held_out = {task: simulated_writers(task, 200, HELD_OUT_SEED, HELD_OUT_PREFIX) for task in TASKS}
-        source = {"simulated_users_a_task": chosen.users, "simulated_seed": SIMULATED_SEED}
+        source = {"simulated_users_a_task": chosen.users, "simulated_seed": LEARNT_SEED}
     start = time.perf_counter()
     writers = [writer for some in learn.values() for writer in some]
     model, tokenizer = train_standin(
@@ -112,9 +112,6 @@ def _standin(chosen) -> None:
     _write(chosen.folder / "scores.json", scores)
     (chosen.folder / "checkpoint.pt").unlink()
     print(json.dumps({task: found["gains"] for task, found in scores.items()}, indent=1))
-
-
-SIMULATED_SEED = 101  # of the stand-in's training users; the experiments' users have another
 
 
 def _train(chosen) -> None:
@@ -140,22 +137,16 @@ def _predict(chosen) -> None:
 
 def _evaluate(chosen) -> None:
     from pplug.config import get_profile
-    from pplug.study.experiment import run_cell
-    from pplug.study.records import gain_table
+    from pplug.study.compare import evaluate
+    from pplug.study.tables import gain_table
 
-    profile = get_profile()
-    record = run_cell(chosen.task, profile, chosen.seed, f"main-{profile.name}")
+    record = evaluate(chosen.task, get_profile(), chosen.seed)
     for row, metrics in record["metrics"].items():
         told = "  ".join(f"{name} {i['mean']:.3f} [{i['low']:.3f}, {i['high']:.3f}]" for name, i in metrics.items())
         print(f"{row:32} {told}")
     print(gain_table([record]))
-
-
-def _grid(chosen) -> None:
-    from pplug.config import get_profile
-    from pplug.study.grid import run_grid
-
-    run_grid(get_profile(), chosen.group, lambda line: print(line, flush=True))
+    if chosen.out:
+        _write(chosen.out, record)
 
 
 def _compare(chosen) -> None:
@@ -183,7 +174,6 @@ COMMANDS = {
     "train": _train,
     "predict": _predict,
     "evaluate": _evaluate,
-    "grid": _grid,
     "compare": _compare,
 }
 

@@ -98,9 +98,7 @@ def make_parser() -> argparse.ArgumentParser:
 
     one = commands.add_parser("evaluate", help="train or load the profile's plug; print every control beside it")
     one.add_argument("task", type=_task), one.add_argument("--seed", type=SEED, default=0)
-
-    one = commands.add_parser("grid", help="run all experiments that have no record under results/ yet")
-    one.add_argument("--group", choices=("main", "ablation"))
+    one.add_argument("--out", type=Path, help="a file that also gets the record, as JSON")
 
     one = commands.add_parser("compare", help="the plug and its rivals: run every group of rows without a record")
     one.add_argument("tasks", nargs="*", type=_task, metavar="task", help="only these; all if none is given")

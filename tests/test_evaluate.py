@@ -1,19 +1,14 @@
 """Predictions in order, histories that are another user's, and controls that control."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pplug.data.tasks import TASKS, build_input, prompt_with_items
 from pplug.method import evaluate
 from pplug.method.batches import Example
 from pplug.method.evaluate import answer_prompts, predict, swap_histories
 from pplug.method.prompts import MAX_INPUT, MAX_PROMPT
-from pplug.study import controls as controls_module
-from pplug.study.controls import INSTRUCTION, ITEMS_1, ITEMS_4, NONE, OTHER, PERSONA, PLUG, ROWS, controls
 
 EMPTY = np.zeros((0, 2), dtype=np.float16)
 
@@ -106,61 +101,3 @@ def test_predictions_come_in_the_order_given(texts, batch_size):
 def test_prompts_are_answered_as_text_alone_with_the_options_given(echo):
     assert answer_prompts(echo, ["b", "aa"], num_beams=2) == ["b|0", "aa|0"]
     assert echo.options == [{"num_beams": 2}]
-
-
-@pytest.fixture
-def case(monkeypatch, echo):
-    """Three users of one question each, and models that say who was asked what."""
-    task = TASKS["LaMP-7"]
-    items = [{"text": text} for text in ("cat one", "dog two", "cat three", "cow four", "cat five")]
-    rows = {"a": [0, 1, 2], "b": [3], "c": [4, 1]}
-    examples = [
-        {"id": user, "user_id": user, "input": build_input(task, tweet="cat"), "output": "", "profile": found}
-        for user, found in rows.items()
-    ]
-    data = SimpleNamespace(task=task, items=items, factors={user: {"persona": f"This is {user}."} for user in rows})
-
-    def prepare(model, data, examples):
-        return [Example([*map(ord, e["id"])], [], np.zeros((len(e["profile"]), 2)), EMPTY, "") for e in examples]
-
-    monkeypatch.setattr(controls_module, "prepare", prepare)
-    plain = Echo("plain")
-    monkeypatch.setattr(controls_module, "PersonalizedLM", lambda llm, tokenizer, plug, encoder: plain)
-    for model in (echo, plain):
-        monkeypatch.setattr(model, "generate_batch", lambda examples, model=model, **options: [
-            f"{model.name} {''.join(map(chr, e.input_ids))}|{len(e.history)}" for e in examples
-        ])  # fmt: skip
-    return SimpleNamespace(data=data, examples=examples, model=echo, asked=build_input(task, tweet="cat"))
-
-
-def test_every_row_is_what_it_is_called(case):
-    instruction = Echo("instruction")
-    found = controls(case.model, case.data, case.examples, instruction, seed=0)
-    assert tuple(found) == ROWS
-    assert found[NONE] == ["plain a|3", "plain b|1", "plain c|2"]
-    assert found[PLUG] == ["model a|3", "model b|1", "model c|2"]
-    assert found[INSTRUCTION] == ["a|3", "b|1", "c|2"]
-    for text, own in zip(found[OTHER], (3, 1, 2), strict=True):
-        assert text.startswith("model ") and int(text.split("|")[1]) != own
-    assert found[PERSONA] == [f"plain This is {user}. {case.asked}|0" for user in "abc"]
-    items = case.data.items
-    told = {  # the most similar last, of equally similar ones the newer
-        ITEMS_1: [[items[2]], [items[3]], [items[4]]],
-        ITEMS_4: [[items[1], items[0], items[2]], [items[3]], [items[1], items[4]]],
-    }
-    for row, chosen in told.items():
-        assert found[row] == [f"plain {prompt_with_items(case.data.task, some, case.asked)}|0" for some in chosen], row
-
-
-def test_rows_that_cannot_be_are_left_out(case):
-    case.data.factors = None
-    assert set(ROWS) - set(controls(case.model, case.data, case.examples, None, 0)) == {PERSONA, INSTRUCTION}
-
-
-def test_only_the_rows_asked_for_are_computed(case):
-    case.data.items = None  # retrieving would fail
-    assert tuple(controls(case.model, case.data, case.examples, None, 0, only=(PLUG, OTHER, PERSONA))) == (
-        OTHER,
-        PLUG,
-        PERSONA,
-    )

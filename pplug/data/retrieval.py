@@ -101,7 +101,8 @@ def retrieve(
         seed: Of *random*.
 
     Yields:
-        For each example, rows of `data.items`, the best first.
+        For each example, rows of `data.items`, the best first. *dense* ranks those that have vectors: where only the
+        newest items were prepared (`PlugConfig.max_history`), the others are not among them.
 
     Raises:
         ValueError: There is no such way to retrieve.
@@ -115,7 +116,8 @@ def retrieve(
         elif how == "recency":
             order = newest_first(len(rows))
         elif how == "dense":
-            order = rank_by_vectors(ready.query, ready.history)
+            older = len(rows) - len(ready.history)
+            order = [older + i for i in rank_by_vectors(ready.query, ready.history)]
         else:
             texts = [history_text(data.task, data.items[row]) for row in rows]
             order = rank_by_bm25(query_text(data.task, example["input"]), texts, how == "BM25 as LaMP")

@@ -22,6 +22,8 @@ from pplug.data.tasks import (
     query_text,
 )
 
+LEARNT_SEED = 101  # of the simulated users a stand-in learns from; the experiments' users have another
+
 
 @dataclass(frozen=True)
 class Recipe:

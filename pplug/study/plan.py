@@ -11,7 +11,7 @@ from pplug.data.tasks import TASKS
 from pplug.method.embedder import Plug
 from pplug.method.plug_config import PlugConfig
 from pplug.method.release import VISITS
-from pplug.study.controls import ROWS
+from pplug.study.names import EVALUATED
 from pplug.study.paper import DATA
 from pplug.study.records import markdown
 from pplug.study.shapes import SHAPES, count, make_config
@@ -129,7 +129,7 @@ def needs(profile: Profile) -> dict:
         "device": device,
         "tasks": tasks,
         "hours": hours,
-        "evaluate": hours["encode"] + 2 * hours["train"] + len(ROWS) * hours["answer"],
+        "evaluate": hours["encode"] + 2 * hours["train"] + len(EVALUATED) * hours["answer"],
         "weights": weights,
         "vectors": vectors,
         "disk": weights + 2 * sum(map(file_bytes, tasks)) + vectors,
