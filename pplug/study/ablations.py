@@ -12,8 +12,8 @@ from pathlib import Path
 from pplug.base.files import cache_folder, file_hash, replacing
 from pplug.base.progress import no_loading_bars
 from pplug.method.batches import prepare
-from pplug.method.embedder import RELEASE
 from pplug.method.llm import SHIPPED
+from pplug.method.release import RELEASE
 from pplug.study.experiment import fit, get_encoder
 from pplug.study.names import STANDARD
 from pplug.study.setting import Row, Setting
