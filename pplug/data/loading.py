@@ -70,8 +70,8 @@ def load(folder: str | Path, task: str, cache: str | Path | None = None) -> Data
         DataError: If the files are not what LaMP's format promises.
         ValueError: If the task is unknown.
     """
-    spec = get_task(task)
     folder = Path(folder)
+    spec = get_task(task, folder)
     files = [folder / f"{split}_{kind}.json" for split in SPLITS for kind in ("questions", "outputs")]
     files = [path for path in files if path.exists()]
     if not any(path.name.endswith("_questions.json") for path in files):

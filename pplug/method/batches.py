@@ -3,6 +3,7 @@
 import random
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -13,8 +14,10 @@ from pplug.base.errors import InputError
 from pplug.data.loading import Data
 from pplug.data.tasks import query_text
 from pplug.method.encoders import encode
-from pplug.method.model import PersonalizedLM
 from pplug.method.prompts import MAX_TARGET, prompt_ids
+
+if TYPE_CHECKING:
+    from pplug.method.model import PersonalizedLM
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,8 @@ class Example:
         query_text: The text the input encoder reads.
         before_ids: Tokens in front of the soft prompt: the beginning of a chat model's template, an item as text (the
             paper's *PPlug + Retrieval*); empty without.
+        features: `[N, H]` float32, the projector's first layer of the history where it is known, as of a served user;
+            None where the plug is to compute it.
     """
 
     input_ids: list[int]
@@ -37,6 +42,7 @@ class Example:
     query: np.ndarray
     query_text: str
     before_ids: list[int] = field(default_factory=list)
+    features: Tensor | None = None
 
 
 def prepare_example(
@@ -58,7 +64,7 @@ def prepare_example(
     return Example(input_ids, target_ids, history, query, read, before_ids)
 
 
-def prepare(model: PersonalizedLM, data: Data, examples: list[dict], cache: Path | None = None) -> list[Example]:
+def prepare(model: "PersonalizedLM", data: Data, examples: list[dict], cache: Path | None = None) -> list[Example]:
     """Encode and tokenise examples. Each distinct text is encoded once, ever: vectors come from the on-disk store.
 
     Args:
@@ -135,7 +141,7 @@ class Visits(Dataset):
         return replace(example, history=subsample(example.history, random.Random(f"{self.seed}/{visit}")))
 
 
-def collate(model: PersonalizedLM, examples: list[Example], for_generation: bool = False) -> dict:
+def collate(model: "PersonalizedLM", examples: list[Example], for_generation: bool = False) -> dict:
     """Make a batch, padded to its own longest input, target and history.
 
     Args:
@@ -169,6 +175,11 @@ def collate(model: PersonalizedLM, examples: list[Example], for_generation: bool
                 history[row, :n] = torch.from_numpy(np.asarray(example.history, dtype=np.float32))
                 keep[row, :n] = True
         batch |= {"history": history, "history_mask": keep}
+        if plug.config.user and all(example.features is not None for example in examples):
+            features = torch.zeros(len(examples), longest, plug.config.llm_width, device=device)
+            for row, example in enumerate(examples):
+                features[row, : len(example.features)] = example.features
+            batch["history_features"] = features
         if plug.input_encoder is not None and plug.input_encoder.backbone is not None:
             batch["query"] = model.encoder.tokenize([example.query_text for example in examples], is_query=True)
         else:

@@ -79,9 +79,9 @@ def available_tasks(profile: Profile) -> list[str]:
 
 def task_data(task: str, profile: Profile) -> Data:
     """The task's data: the profile's own folder, or simulated users, made once and kept in the cache."""
-    name = get_task(task).name
     if profile.data is not None:
-        return subset(load(_own_folder(profile, name), name), profile.n_users)
+        return subset(load(_own_folder(profile, task), task), profile.n_users)
+    name = get_task(task).name
     made_by = (PACKAGE / "offline" / f"{name}.py" for name in ("simulate", "traits", "lexicon", "world"))
     source = file_hash(*made_by)[:8]
     folder = cache_folder() / "simulated" / f"{SIMULATED_SEED}-{profile.n_users}-{source}" / name
@@ -173,8 +173,8 @@ def fit(task: str, profile: Profile, seed: int = 0, variant: str = "", **choices
 
 
 def epochs(task: Task, profile: Profile) -> int:
-    """Passes over the train questions; one over LaMP-3's, as in the paper: they are the most."""
-    return 1 if task.name == "LaMP-3" else profile.epochs
+    """Passes over the train questions: the task's own number, or the profile's."""
+    return task.epochs or profile.epochs
 
 
 def evaluate_rows(task: str, profile: Profile, seed: int = 0, with_controls: bool = True, **choices) -> dict:
