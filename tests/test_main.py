@@ -82,7 +82,7 @@ def test_train_saves_a_plug_that_generates(tmp_path, capsys, monkeypatch):
     model = PersonalizedLM.from_pretrained(tmp_path / "plug")
     history = [{"text": "The mayor approved a new bridge.", "title": "Why did the mayor approve a new bridge?"}]
     text = "Generate a headline for the following article: The bank delayed a loan scheme."
-    assert isinstance(model.generate(text, history=history), str)
+    assert isinstance(model.generate(text, model.user(history)), str)
 
 
 def test_an_unknown_command_is_refused(capsys):

@@ -39,8 +39,9 @@ def write_predictions(model: PersonalizedLM, data: Data, split: str, path: str |
     path, task = Path(path), data.task.name
     if split not in data.splits:
         raise InputError(f"{task}: no {shown(split)} questions in this data; it has {', '.join(data.splits)}")
-    if model.facts.get("task", task) != task:
-        raise InputError(f"this plug was trained for {model.facts['task']}, the data is of {task}")
+    if "task" in model.facts and model.task != data.task:
+        other = model.task.name if model.task.name != task else f"another task of the name {task}"
+        raise InputError(f"this plug was trained for {other}, the data is of {task}")
     if path.is_dir():
         raise InputError(f"{path}: expected the name of a file for the answers, this is a folder")
     part = path.with_name(f".{path.name}.part")
