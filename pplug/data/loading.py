@@ -4,6 +4,8 @@ Simulated, real and own data all come in through `load`. Each distinct history i
 an example's profile is a list of row numbers in it, oldest first.
 """
 
+import hashlib
+import json
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +18,7 @@ from pplug.base.errors import DataError
 from pplug.base.files import cache_folder, file_hash, remove_left, replacing
 from pplug.base.reading import read_json, shown
 from pplug.data.lamp_files import SPLITS, read_folder
-from pplug.data.tasks import Task, build_input, get_task, history_text
+from pplug.data.tasks import TASKS, Task, build_input, get_task, history_text
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -53,13 +55,14 @@ class Data:
         return [history_text(self.task, item, with_label) for item in self.items]
 
 
-def load(folder: str | Path, task: str, cache: str | Path | None = None) -> Data:
+def load(folder: str | Path, task: str | Task, cache: str | Path | None = None) -> Data:
     """Load a folder of LaMP files, time-based or user-based.
 
     Args:
         folder: Holds `{split}_questions.json` and, where not withheld, `{split}_outputs.json`; any of the three splits
             may be absent.
-        task: The task the files are for, e.g. `"LaMP-4"`.
+        task: The task the files are for: one of LaMP's, e.g. `"LaMP-4"`, a `Task`, or the name in the folder's
+            `task.json`.
         cache: Where the memory-mapped Arrow copies are kept; `files.cache_folder()` if None.
 
     Returns:
@@ -79,6 +82,8 @@ def load(folder: str | Path, task: str, cache: str | Path | None = None) -> Data
             f"{folder}: no LaMP files here: expected train_questions.json, dev_questions.json or test_questions.json"
         )
     digest = file_hash(*files)
+    if spec != TASKS.get(spec.name):  # a task of one's own is part of the data: it says which columns there are
+        digest = hashlib.sha256(json.dumps([digest, spec.to_json()]).encode()).hexdigest()
     present = "-".join(path.name.split("_")[0] for path in files if "questions" in path.name)  # a hash knows no names
     copy = (Path(cache) if cache else cache_folder()) / "data" / f"{spec.name}-{digest[:16]}-{present}-{FORMAT}"
     remove_left(copy.parent)

@@ -30,6 +30,7 @@ __all__ = [
     "prompt_with_items",
     "prompt_with_persona",
     "query_text",
+    "task_fact",
 ]
 
 TASK_FILE = "task.json"
@@ -168,6 +169,11 @@ def get_task(task: str | dict | Task, folder: str | Path | None = None) -> Task:
         there = "" if path is None or len(known) > len(TASKS) else f", or the one in a {TASK_FILE} in {folder}"
         raise InputError(f"unknown task {shown(str(task))!r}: expected one of {', '.join(known)}{there}")
     return found
+
+
+def task_fact(task: Task) -> str | dict:
+    """What a saved plug says of its task, for `get_task`: a name where it is one of LaMP's, else all of it."""
+    return task.name if task == TASKS.get(task.name) else task.to_json()
 
 
 def fixed_parts() -> list[str]:

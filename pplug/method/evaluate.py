@@ -114,7 +114,8 @@ def _check(task: Task, examples: list[dict]) -> list[str]:
         if not is_value(output) or (task.labels and str(output) not in task.labels):
             what = f"one of the labels {', '.join(task.labels)}" if task.labels else "text"
             raise InputError(f"example {number}: output: expected {what}, found {shown(repr(output))}")
-    return [str(example.get("user_id", f"example {number}")) for number, example in enumerate(examples)]
+    users = [example.get("user_id") for example in examples]
+    return [f"example {number}" if user is None else f"user {user}" for number, user in enumerate(users)]
 
 
 def _by_user(task: Task, answers: list[str], golds: list[str], users: list[str]) -> dict[str, np.ndarray]:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from pplug.base.errors import DataError, InputError
-from pplug.data.tasks import TASKS, Task, get_task
+from pplug.data.tasks import Task, get_task, task_fact
 from pplug.method import serving
 from pplug.method.embedder import Plug
 from pplug.method.encoders import Encoder, load_encoder
@@ -204,8 +204,7 @@ class PersonalizedLM(nn.Module):
         elif tokenizer is None:
             raise InputError("an LLM that is loaded already needs its tokenizer: tokenizer=...")
         encoder = load_encoder(encoder) if isinstance(encoder, str) else encoder
-        facts = {"task": task.name if task == TASKS.get(task.name) else task.to_json()}
-        facts |= {"llm": name, "encoder": encoder.name}
+        facts = {"task": task_fact(task), "llm": name, "encoder": encoder.name}
         with torch.random.fork_rng(devices=[]):  # the caller's random state stays
             torch.manual_seed(seed)
             return build(llm.eval().requires_grad_(False), tokenizer, encoder, None, facts, **choices)

@@ -20,7 +20,7 @@ from pplug.data.intervals import bootstrap_corpus
 from pplug.data.loading import Data, held_out_examples, load
 from pplug.data.metrics import example_scores
 from pplug.data.subset import subset
-from pplug.data.tasks import TASKS, Task, get_task
+from pplug.data.tasks import TASKS, Task, get_task, task_fact
 from pplug.method.batches import prepare
 from pplug.method.encoders import Encoder, load_encoder
 from pplug.method.llm import SHIPPED, load_llm
@@ -144,7 +144,7 @@ def fit(task: str, profile: Profile, seed: int = 0, variant: str = "", **choices
     llm, tokenizer = get_llm(profile.llm, profile.sharded)
     encoder: Encoder = get_encoder(profile.encoder)
     choices = {"soft_tokens": profile.n_soft_tokens, "train_input_encoder": profile.train_input_encoder} | choices
-    facts = {"task": data.task.name, "llm": profile.llm, "encoder": profile.encoder, "data_hash": data.hash}
+    facts = {"task": task_fact(data.task), "llm": profile.llm, "encoder": profile.encoder, "data_hash": data.hash}
     torch.manual_seed(seed)
     model = build(llm, tokenizer, encoder, None, facts, **choices)
     model.checkpointing = profile.checkpointing
