@@ -47,11 +47,13 @@ def _download(chosen) -> None:
 
 def _own(chosen) -> None:
     from pplug.base.files import project_folder
+    from pplug.data.tasks import get_task
     from pplug.sources.own_users import read_git, read_table, write_users
 
     folder = (chosen.folder or project_folder() / "data" / "own") / chosen.task.replace("-", "_")
+    task = get_task(chosen.task, folder)
     texts = read_git(chosen.source) if chosen.command == "from-git" else read_table(chosen.source)
-    told = write_users(folder, chosen.task, texts)
+    told = write_users(folder, task, texts)
     print(f"{folder}: {told['users']} users, {told['texts']} texts; left out, too few texts: {told['left_out']} users")
 
 
@@ -66,10 +68,12 @@ def _encode(chosen) -> None:
 
 
 def _forget(chosen) -> None:
+    from pplug.data.tasks import get_task
     from pplug.method.encoders import load_encoder
     from pplug.sources.forget import forget
 
-    told = forget(chosen.folder, chosen.task, chosen.user, load_encoder(chosen.encoder), chosen.items)
+    task = get_task(chosen.task, chosen.folder)
+    told = forget(chosen.folder, task, chosen.user, load_encoder(chosen.encoder), chosen.items)
     print(
         f"removed: {told['questions']} questions, {told['texts']} texts only this user had, {told['vectors']} vectors"
     )
@@ -130,7 +134,7 @@ def _predict(chosen) -> None:
     from pplug.method.predictions import write_predictions
 
     model = PersonalizedLM.from_pretrained(chosen.plug)
-    data = load(chosen.data, model.facts["task"])
+    data = load(chosen.data, model.task)
     options = {"num_beams": chosen.beams, "max_new_tokens": data.task.max_new_tokens}
     print(write_predictions(model, data, chosen.split, chosen.out, **options))
 

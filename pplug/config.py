@@ -6,9 +6,13 @@ The notebooks' text is the same in every profile; only these numbers change.
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pplug.base.errors import InputError
 from pplug.base.files import project_folder
+
+if TYPE_CHECKING:
+    from pplug.data.tasks import Task
 
 VARIABLE = "PPLUG_PROFILE"
 OWN = {"PPLUG_DATA": "data", "PPLUG_LLM": "llm"}  # environment variables for one's own data and LLM
@@ -163,15 +167,15 @@ def _absolute(value: str, field: str) -> str:
     return str(path) if field == "data" or path.exists() else value
 
 
-def training_steps(profile: Profile, task: str, examples: int) -> int:
-    """Optimiser steps of one plug training; LaMP-3 gets one epoch, as in the paper: it has the most questions.
+def training_steps(profile: Profile, task: "Task", examples: int) -> int:
+    """Optimiser steps of one plug training.
 
     Args:
         profile: Tells `steps`, or else epochs, visits and batch size.
-        task: The task's name.
+        task: May have a number of epochs of its own: LaMP-3, which has the most questions, one as in the paper.
         examples: How many there are to train on.
     """
-    epochs = 1 if task == "LaMP-3" else profile.epochs
+    epochs = task.epochs or profile.epochs
     return profile.steps or max(1, epochs * profile.visits * examples // profile.batch_size)
 
 

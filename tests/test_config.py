@@ -21,6 +21,7 @@ from pplug.config import (
     get_profile,
     training_steps,
 )
+from pplug.data.tasks import TASKS
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -130,11 +131,11 @@ def test_paper_is_the_papers_setting_and_the_large_profiles_differ_in_the_llm_al
 
 
 def test_steps_count_every_visit_of_every_epoch_and_are_taken_as_they_are_where_given():
-    assert training_steps(PAPER, "LaMP-4", 6400) == 200 and training_steps(PAPER, "LaMP-3", 6400) == 100
+    assert training_steps(PAPER, TASKS["LaMP-4"], 6400) == 200 and training_steps(PAPER, TASKS["LaMP-3"], 6400) == 100
     eleven = replace(PAPER, visits=11)
-    assert training_steps(eleven, "LaMP-4", 6400) == 2200 and "11 visits each" in card(eleven)
-    assert training_steps(PAPER, "LaMP-4", 3) == 1
-    assert training_steps(replace(DEFAULT, visits=11), "LaMP-4", 6400) == DEFAULT.steps
+    assert training_steps(eleven, TASKS["LaMP-4"], 6400) == 2200 and "11 visits each" in card(eleven)
+    assert training_steps(PAPER, TASKS["LaMP-4"], 3) == 1
+    assert training_steps(replace(DEFAULT, visits=11), TASKS["LaMP-4"], 6400) == DEFAULT.steps
 
 
 def test_a_laptop_needs_few_users_and_a_small_llm():

@@ -108,30 +108,6 @@ def test_a_state_dict_holds_the_plug_and_nothing_else(model):
     assert plain(model).state_dict() == {}
 
 
-def test_generate_answers_with_without_and_with_too_much_history(model, monkeypatch):
-    asked = []
-
-    def made_up(encoder, texts, cache=None, is_query=False):
-        asked.append((texts, is_query))
-        return tiny.vectors(len(texts))
-
-    monkeypatch.setattr("pplug.method.model.encode", made_up)
-    model.facts = {"task": "LaMP-4"}
-    text = "Generate a headline for the following article: one two"
-    answer = model.generate(text, history=[{"text": "a", "title": "b"}], max_new_tokens=4)
-    assert isinstance(answer, str) and isinstance(model.generate(text, history=[], max_new_tokens=4), str)
-    assert asked[:2] == [(["one two"], True), (["a b"], False)]
-    model.plug.config = replace(model.plug.config, max_history=1)
-    model.generate(text, history=[{"text": "old", "title": "b"}, {"text": "new", "title": "b"}], max_new_tokens=4)
-    assert asked[-1] == (["new b"], False), "no more items than the plug was trained with, the newest"
-
-
-def test_generate_refuses_an_input_that_does_not_follow_the_template(model):
-    model.facts = {"task": "LaMP-4"}
-    with pytest.raises(ValueError, match="template"):
-        model.generate("Write me a poem", history=[])
-
-
 def test_layers_computed_twice_give_the_same_gradients_and_keep_less(model):
     def gradients(checkpointing):
         kept, model.checkpointing = [], checkpointing

@@ -19,7 +19,7 @@ from pplug.base.errors import DataError
 from pplug.base.files import cache_folder, file_hash, remove_left, replacing
 from pplug.base.reading import read_json, shown
 from pplug.data.lamp_files import SPLITS, read_split
-from pplug.data.tasks import Task, build_input, get_task, history_text
+from pplug.data.tasks import TASKS, Task, build_input, get_task, history_text
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -65,7 +65,8 @@ def load(folder: str | Path, task: Task | str | None = None, cache: str | Path |
     Args:
         folder: Holds `{split}_questions.json` and, where not withheld, `{split}_outputs.json`; any of the three splits
             may be absent.
-        task: The task the files are for, or its name, e.g. `"LaMP-4"`; what the folder's `task.json` says if None.
+        task: The task the files are for: one of LaMP's, e.g. `"LaMP-4"`, a `Task`, or the name in the folder's
+            `task.json`; what that file says if None.
         cache: Where the memory-mapped Arrow copies are kept; `files.cache_folder()` if None.
 
     Returns:
@@ -77,7 +78,7 @@ def load(folder: str | Path, task: Task | str | None = None, cache: str | Path |
         InputError: If the task is unknown.
     """
     folder = Path(folder)
-    spec = task if isinstance(task, Task) else get_task(task) if task is not None else _folders_task(folder)
+    spec = get_task(task, folder)
     files = [folder / f"{split}_{kind}.json" for split in SPLITS for kind in ("questions", "outputs")]
     files = [path for path in files if path.exists()]
     splits = [split for split in SPLITS if folder / f"{split}_questions.json" in files]
@@ -86,9 +87,9 @@ def load(folder: str | Path, task: Task | str | None = None, cache: str | Path |
             f"{folder}: no LaMP files here: expected train_questions.json, dev_questions.json or test_questions.json"
         )
     digest = file_hash(*files)
-    # What the files' hash does not say: their names, and how the task reads them.
-    read_as = hashlib.sha256(repr((spec.template, spec.fields, spec.labels)).encode()).hexdigest()[:8]
-    name = f"{spec.name}-{digest[:16]}-{'-'.join(splits)}-{read_as}-{FORMAT}"
+    if spec != TASKS.get(spec.name):  # a task of one's own is part of the data: it says which columns there are
+        digest = hashlib.sha256(json.dumps([digest, spec.to_json()]).encode()).hexdigest()
+    name = f"{spec.name}-{digest[:16]}-{'-'.join(splits)}-{FORMAT}"  # a hash knows no names
     copy = (Path(cache) if cache else cache_folder()) / "data" / name
     remove_left(copy.parent)
     if not (copy / "done").exists():

@@ -5,9 +5,11 @@ import json
 import random
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import Dataset
 
@@ -16,9 +18,11 @@ from pplug.data.loading import Data
 from pplug.data.tasks import Task, history_text, query_text
 from pplug.method.encoders import encode
 from pplug.method.joining import pad
-from pplug.method.model import PersonalizedLM
 from pplug.method.prompts import MAX_TARGET, fit_input, prompt_budget, prompt_ids, target_ids
 from pplug.method.release import DROPPED, VISITS
+
+if TYPE_CHECKING:
+    from pplug.method.model import PersonalizedLM
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,8 @@ class Example:
         query_text: The text the input encoder reads.
         before_ids: Tokens in front of the soft prompt: the start token, the beginning of a chat model's template, an
             item as text (the paper's *PPlug + Retrieval*); empty without.
+        features: `[N, H]` float32, the projector's first layer of the history where it is known, as of a served user;
+            None where the plug is to compute it.
     """
 
     input_ids: list[int]
@@ -41,10 +47,11 @@ class Example:
     query: np.ndarray
     query_text: str
     before_ids: list[int] = field(default_factory=list)
+    features: Tensor | None = None
 
 
 def prepare_example(
-    model: PersonalizedLM,
+    model: "PersonalizedLM",
     text: str,
     target: str | None,
     history: np.ndarray,
@@ -74,7 +81,7 @@ def prepare_example(
     return Example(input_ids, ended, history, query, query_text, before_ids)
 
 
-def prepare(model: PersonalizedLM, data: Data, examples: list[dict], cache: Path | None = None) -> list[Example]:
+def prepare(model: "PersonalizedLM", data: Data, examples: list[dict], cache: Path | None = None) -> list[Example]:
     """Encode and tokenise examples, and of the history table the items they use.
 
     Each distinct text is encoded once, ever: vectors come from the on-disk store.
@@ -111,7 +118,7 @@ def prepare(model: PersonalizedLM, data: Data, examples: list[dict], cache: Path
     ]
 
 
-def encode_history(model: PersonalizedLM, data: Data, cache: Path | None = None) -> None:
+def encode_history(model: "PersonalizedLM", data: Data, cache: Path | None = None) -> None:
     """Encode the whole history table ahead of several calls of `prepare`, which then find its vectors in the store.
 
     In half precision, a vector's last bits depend on the texts beside it in a batch. An experiment encodes all of its
@@ -182,7 +189,7 @@ class Visits(Dataset):
         return replace(example, history=subsample(example.history, random.Random(f"{self.seed}/{visit}")))
 
 
-def collate(model: PersonalizedLM, examples: list[Example], for_generation: bool = False) -> dict:
+def collate(model: "PersonalizedLM", examples: list[Example], for_generation: bool = False) -> dict:
     """Make a batch, padded to its own longest input, target and history.
 
     Args:
@@ -212,6 +219,11 @@ def collate(model: PersonalizedLM, examples: list[Example], for_generation: bool
         history = pad_sequence(rows, batch_first=True)[:-1]
         keep = torch.arange(history.shape[1]) < torch.tensor([[len(history)] for history in histories])
         batch |= {"history": history, "history_mask": keep}
+        if plug.config.user and all(example.features is not None for example in examples):
+            features = torch.zeros(len(examples), history.shape[1], plug.config.llm_width, device=device)
+            for row, example in enumerate(examples):
+                features[row, : len(example.features)] = example.features
+            batch["history_features"] = features
         if plug.input_encoder is not None and plug.input_encoder.backbone is not None:
             batch["query"] = model.encoder.tokenize([example.query_text for example in examples], is_query=True)
         else:

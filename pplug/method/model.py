@@ -4,21 +4,24 @@
 encoder's input and `y` the decoder's; for a decoder-only LLM all of it is one sequence.
 """
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from pplug.data.items import clean_items
-from pplug.data.tasks import get_task, history_text, query_text
+from pplug.base.errors import InputError
+from pplug.data.tasks import Task, get_task, task_fact
+from pplug.method import serving
 from pplug.method.decoding import generate
 from pplug.method.embedder import Plug
-from pplug.method.encoders import Encoder, encode, query_backbone
+from pplug.method.encoders import Encoder, load_encoder, query_backbone
 from pplug.method.hub import plug_file, push
 from pplug.method.joining import join, run
-from pplug.method.llm import embedding_norm
+from pplug.method.llm import embedding_norm, load_llm
 from pplug.method.plug_config import PlugConfig
 from pplug.method.saved import check_weights, facts_of, load_parts, read_plug, write_plug
+from pplug.method.user import User, make_users
 
 
 class PersonalizedLM(nn.Module):
@@ -81,6 +84,7 @@ class PersonalizedLM(nn.Module):
         history_mask=None,
         before_ids=None,
         before_mask=None,
+        history_features=None,
     ) -> tuple[Tensor, Tensor]:
         """Put the soft prompt in front of the input's embeddings, *Paper: Eq. 5*.
 
@@ -93,11 +97,12 @@ class PersonalizedLM(nn.Module):
             before_ids: `[B, T0]` int, padded on the left: what stands in front of the soft prompt, such as an item as
                 text for the paper's *PPlug + Retrieval*, `[ Emb(h_k) ; I ; P^u ; Emb(x^u) ]`.
             before_mask: `[B, T0]`.
+            history_features: `[B, N, H]` float, see `embedder.Plug.user_embedding`.
 
         Returns:
             Embeddings `[B, T0 + tokens + T, H]` and their mask; see `joining.join`.
         """
-        soft = None if self.plug is None else self.plug(query, history, history_mask)
+        soft = None if self.plug is None else self.plug(query, history, history_mask, history_features)
         return join(self.llm, soft, input_ids, attention_mask, before_ids, before_mask)
 
     def forward(
@@ -154,29 +159,97 @@ class PersonalizedLM(nn.Module):
         ids = generate(self.llm, self.tokenizer, *self.join(**batch), **options)
         return [text.strip() for text in self.tokenizer.batch_decode(ids, skip_special_tokens=True)]
 
-    def generate(self, text: str, history: list[dict], max_new_tokens: int = 40, **options) -> str:
-        """Answer one input for one user.
+    @classmethod
+    def create(
+        cls,
+        task: str | Task,
+        llm="standin",
+        tokenizer=None,
+        encoder: str | Encoder = "minilm",
+        seed: int = 0,
+        **choices,
+    ) -> "PersonalizedLM":
+        """Put a new, untrained plug in front of an LLM.
 
         Args:
-            text: The input, following the task's template.
-            history: The user's profile items, oldest first, with the task's fields; may be empty.
-            max_new_tokens: Most tokens to generate.
-            **options: Further options of the LLM's `generate`.
+            task: A task, or the name of one of LaMP's.
+            llm: What `load_llm` takes, or a loaded LLM, which is frozen.
+            tokenizer: The loaded LLM's.
+            encoder: What `load_encoder` takes, or an encoder.
+            seed: Of the plug's initial weights.
+            **choices: Fields of `PlugConfig`.
+
+        Raises:
+            InputError: There is no such task, LLM or encoder; or an LLM was given without its tokenizer.
+        """
+        task = get_task(task)
+        name = llm if isinstance(llm, str) else getattr(llm, "name_or_path", "") or "unnamed"
+        if isinstance(llm, str):
+            llm, tokenizer = load_llm(llm)
+        elif tokenizer is None:
+            raise InputError("an LLM that is loaded already needs its tokenizer: tokenizer=...")
+        encoder = load_encoder(encoder) if isinstance(encoder, str) else encoder
+        facts = {"task": task_fact(task), "llm": name, "encoder": encoder.name}
+        with torch.random.fork_rng(devices=[]):  # the caller's random state stays
+            torch.manual_seed(seed)
+            return build(llm.eval().requires_grad_(False), tokenizer, encoder, None, facts, **choices)
+
+    @property
+    def task(self) -> Task:
+        """The task the plug is for.
+
+        Raises:
+            InputError: The model was made without one.
+        """
+        if "task" not in self.facts:
+            raise InputError("this model has no task: PersonalizedLM.create(task, ...) makes one that has")
+        return get_task(self.facts["task"])
+
+    def user(self, history: Iterable[dict]) -> User:
+        """Make a user of a history, to be asked for as often as there are questions.
+
+        Args:
+            history: Items with the task's fields, oldest first; may be empty. The plug's `max_history` newest count.
+
+        Raises:
+            InputError: Something is no item of the task.
+        """
+        return next(make_users(self, [history]))
+
+    def generate(
+        self, text: str | list[str], user: User | list[User], streamer=None, batch_size: int = 32, **options
+    ) -> str | list[str]:
+        """Answer inputs for users.
+
+        Args:
+            text: One input, or several; each follows the task's template.
+            user: From `user`: one for all inputs, or as many as there are inputs.
+            streamer: For one input alone and greedy decoding: what transformers' `generate` takes, e.g.
+                `TextStreamer(model.tokenizer, skip_special_tokens=True)`, which prints the words as they come.
+            batch_size: Most inputs at a time; they are batched by length.
+            **options: For the LLM's `generate`: `num_beams`, ...; `max_new_tokens` is the task's if not given.
 
         Returns:
-            The generated text.
-        """
-        from pplug.method.batches import collate, prepare_example
+            A text for one input, a list of texts for several: the same as one by one.
 
-        task = get_task(self.facts["task"])
-        config = self.plug.config
-        newest = clean_items(task, history, "history")[-config.max_history :]  # all of them where it is 0
-        query = query_text(task, text, config.full_query)
-        query_vector = encode(self.encoder, [query], is_query=True)[0]
-        vectors = encode(self.encoder, [history_text(task, item, config.with_label) for item in newest])
-        example = prepare_example(self, text, None, vectors, query_vector, query, task, max_new_tokens)
-        batch = collate(self, [example], for_generation=True)
-        return self.generate_batch(batch, max_new_tokens=max_new_tokens, **options)[0]
+        Raises:
+            InputError: An input does not follow the template, or a user was made for another plug.
+        """
+        return serving.answer(self, text, user, streamer, batch_size, **options)
+
+    def soft_prompt(self, text: str, user: User) -> Tensor:
+        """The soft prompt `[I ; P^u]` of one input, *Paper: Eq. 5*: `[tokens, H]` float32, on the CPU."""
+        return serving.soft_prompt(self, text, user)
+
+    def weights(self, text: str, user: User) -> Tensor:
+        """The weight of each of the user's items for one input, *Paper: Eq. 3*: `[N]` float32, oldest item first."""
+        return serving.weights(self, text, user)
+
+    def prompt_embeds(self, text: str, user: User) -> Tensor:
+        """All that the LLM reads, *Paper: Eq. 5*: `[tokens + T, H]` float32, on the CPU, for any engine that takes
+        embeddings. A chat template's beginning stands in front of the soft prompt.
+        """
+        return serving.prompt_embeds(self, text, user)
 
     @property
     def is_encoder_decoder(self) -> bool:

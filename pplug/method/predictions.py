@@ -10,7 +10,6 @@ from pplug.base.files import write_text
 from pplug.base.progress import track
 from pplug.base.reading import shown
 from pplug.data.loading import Data
-from pplug.data.tasks import get_task
 from pplug.method.batches import prepare
 from pplug.method.evaluate import predict
 from pplug.method.fingerprints import encoder_fingerprint, llm_fingerprint
@@ -42,9 +41,9 @@ def write_predictions(model: PersonalizedLM, data: Data, split: str, path: str |
     path, task = Path(path), data.task.name
     if split not in data.splits:
         raise InputError(f"{task}: no {shown(split)} questions in this data; it has {', '.join(data.splits)}")
-    trained_for = get_task(model.facts.get("task", task)).name
-    if trained_for != task:
-        raise InputError(f"this plug was trained for {trained_for}, the data is of {task}")
+    if "task" in model.facts and model.task != data.task:
+        other = model.task.name if model.task.name != task else f"another task of the name {task}"
+        raise InputError(f"this plug was trained for {other}, the data is of {task}")
     if path.is_dir():
         raise InputError(f"{path}: expected the name of a file for the answers, this is a folder")
     part = path.with_name(f".{path.name}.part")

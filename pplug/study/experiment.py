@@ -23,7 +23,7 @@ from pplug.base.files import PACKAGE, cache_folder, file_hash, write_text
 from pplug.config import Profile, training_steps
 from pplug.data.loading import Data, examples_with_output, held_out_examples, load
 from pplug.data.subset import subset
-from pplug.data.tasks import TASKS, get_task
+from pplug.data.tasks import TASKS, get_task, task_fact
 from pplug.method import fingerprints
 from pplug.method.batches import Example, encode_history, prepare
 from pplug.method.encoders import load_encoder
@@ -79,9 +79,9 @@ def available_tasks(profile: Profile) -> list[str]:
 
 def task_data(task: str, profile: Profile) -> Data:
     """The task's data: the profile's own folder, or simulated users, made once and kept in the cache."""
-    name = get_task(task).name
     if profile.data is not None:
-        return subset(load(_own_folder(profile, name), name), profile.n_users)
+        return subset(load(_own_folder(profile, task), task), profile.n_users)
+    name = get_task(task).name
     made_by = (PACKAGE / "offline" / f"{name}.py" for name in ("simulate", "traits", "lexicon", "world"))
     source = file_hash(*made_by)[:8]
     folder = cache_folder() / "simulated" / f"{SIMULATED_SEED}-{profile.n_users}-{source}" / name
@@ -155,7 +155,7 @@ def fit(task: str, profile: Profile, seed: int = 0, changed: str = "", **choices
     change = CHANGES[changed] if changed else lambda *given: given[3]
     encode_history(model, data)  # the whole table at once, so that a vector never depends on what is asked
     prepared, dev_prepared = (change(model, data, some, prepare(model, data, some), seed) for some in (examples, dev))
-    steps = training_steps(profile, data.task.name, len(examples))
+    steps = training_steps(profile, data.task, len(examples))
     key = plug_key(model, prepared, dev_prepared, profile, steps, seed)
     folder = cache_folder() / "plugs" / key[:20]
     unfinished = folder.with_name(f"{folder.name}-unfinished")
@@ -181,7 +181,7 @@ def new_plug(data: Data, profile: Profile, seed: int, **choices) -> Personalized
     """An untrained plug in front of the profile's LLM; arguments as of `fit`."""
     (llm, tokenizer), encoder = get_llm(profile.llm, profile.sharded), get_encoder(profile.encoder)
     choices = {"soft_tokens": profile.n_soft_tokens, "train_input_encoder": profile.train_input_encoder} | choices
-    facts = {"task": data.task.name, "llm": profile.llm, "encoder": profile.encoder, "data_hash": data.hash}
+    facts = {"task": task_fact(data.task), "llm": profile.llm, "encoder": profile.encoder, "data_hash": data.hash}
     torch.manual_seed(seed)
     model = build(llm, tokenizer, encoder, None, facts, **choices)
     model.checkpointing = profile.checkpointing

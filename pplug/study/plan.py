@@ -75,7 +75,7 @@ def plan_task(task: str, profile: Profile, device: Device) -> TaskPlan:
     """Reckon one task of real LaMP under a profile."""
     (train, dev, test), asked, said, history = DATA[task]
     train, dev, test = (min(n, profile.n_users or n) for n in (train, dev, test))
-    steps = training_steps(profile, task, train)
+    steps = training_steps(profile, TASKS[task], train)
     answered = min(dev, profile.n_test or dev)  # LaMP withholds the test outputs
     items = int((train + dev + test) * history)
     llm, encoder = count(profile.llm), count(profile.encoder)
