@@ -1,6 +1,7 @@
 """LaMP's files, `{split}_questions.json` and `{split}_outputs.json`: read and validated."""
 
 from collections.abc import Iterator
+from itertools import chain, islice
 from pathlib import Path
 
 from pplug.base.dates import time_order
@@ -42,9 +43,11 @@ def read_split(folder: Path, split: str, task: Task) -> Iterator[dict]:
         DataError: The files are not what LaMP's format promises. Examples before the fault have been yielded by then.
     """
     path = folder / f"{split}_questions.json"
+    questions = _read_questions(path, task)
+    first = list(islice(questions, 1))  # before the outputs: of another task's files, the questions say more
     outputs = _read_outputs(folder / f"{split}_outputs.json", task)
     without, left = set(), set(outputs or ())
-    for example in _read_questions(path, task):
+    for example in chain(first, questions):
         if outputs is not None and example["id"] not in outputs:
             without.add(example["id"])
         left.discard(example["id"])
