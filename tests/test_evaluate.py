@@ -1,6 +1,7 @@
 """Intervals that cover what they should, paired tests with the right sign, and controls that control."""
 
 import random
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -14,7 +15,6 @@ from pplug.data.tasks import MOVIE_TAGS, TASKS, build_input, prompt_with_items
 from pplug.method import evaluate
 from pplug.method.batches import Example
 from pplug.method.evaluate import answer_prompts, predict, swap_histories
-from pplug.method.prompts import MAX_INPUT, MAX_PROMPT
 from pplug.study import controls as controls_module
 from pplug.study.controls import INSTRUCTION, ITEMS_1, ITEMS_4, NONE, OTHER, PERSONA, PLUG, ROWS, controls
 
@@ -237,11 +237,7 @@ class Echo:
     def __init__(self, name: str = "model"):
         self.name, self.batches, self.options = name, [], []
         self.llm = self.encoder = None
-        self.tokenizer, self.is_encoder_decoder, self.model_max_length = self, True, 10**6
-
-    def __call__(self, prompt, truncation, max_length):
-        assert truncation and max_length in (MAX_INPUT, MAX_PROMPT)
-        return {"input_ids": [ord(letter) for letter in prompt]}
+        self.tokenizer = self
 
     def generate_batch(self, examples, **options):
         self.batches.append([len(example.input_ids) for example in examples])
@@ -255,7 +251,11 @@ def echo(monkeypatch):
         assert for_generation
         return examples
 
+    def with_prompts(model, prepared, prompts):
+        return [replace(example, input_ids=[*map(ord, text)]) for example, text in zip(prepared, prompts, strict=True)]
+
     monkeypatch.setattr(evaluate, "collate", collate)
+    monkeypatch.setattr(evaluate, "with_prompts", with_prompts)
     return Echo()
 
 

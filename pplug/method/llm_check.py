@@ -1,8 +1,8 @@
 """Can this LLM carry a soft prompt? Tried on a handful of tokens when it is loaded, before anything is trained.
 
 What an LLM computes from token ids, one text at a time, is the truth; its embeddings, batches, padding and generation,
-all that the plug relies on, must agree with it. Many LLMs do, some do not: they need the ids themselves in deeper layers
-(Gemma-3n), scale embeddings outside their table (Pegasus, Marian), or count positions through the padding.
+all that the plug relies on, must agree with it. Many LLMs do, some do not: they need the ids themselves in deeper
+layers (Gemma-3n), scale embeddings outside their table (Pegasus, Marian), or count positions through the padding.
 """
 
 import torch
