@@ -1,5 +1,6 @@
 """Predictions in order, histories that are another user's, and controls that control."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -16,7 +17,6 @@ from pplug.method.batches import Example
 from pplug.method.evaluate import NONE as NOBODY
 from pplug.method.evaluate import OTHER, PLUG, answer_prompts, evaluate, predict, swap_histories
 from pplug.method.model import PersonalizedLM
-from pplug.method.prompts import MAX_INPUT, MAX_PROMPT
 
 EMPTY = np.zeros((0, 2), dtype=np.float16)
 
@@ -72,11 +72,7 @@ class Echo:
     def __init__(self, name: str = "model"):
         self.name, self.batches, self.options = name, [], []
         self.llm = self.encoder = None
-        self.tokenizer, self.is_encoder_decoder, self.model_max_length = self, True, 10**6
-
-    def __call__(self, prompt, truncation, max_length):
-        assert truncation and max_length in (MAX_INPUT, MAX_PROMPT)
-        return {"input_ids": [ord(letter) for letter in prompt]}
+        self.tokenizer = self
 
     def generate_batch(self, examples, **options):
         self.batches.append([len(example.input_ids) for example in examples])
@@ -90,7 +86,11 @@ def echo(monkeypatch):
         assert for_generation
         return examples
 
+    def with_prompts(model, prepared, prompts):
+        return [replace(example, input_ids=[*map(ord, text)]) for example, text in zip(prepared, prompts, strict=True)]
+
     monkeypatch.setattr(serving, "collate", collate)
+    monkeypatch.setattr(module, "with_prompts", with_prompts)
     return Echo()
 
 

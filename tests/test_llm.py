@@ -9,7 +9,6 @@ import torch
 
 from pplug.base.errors import InputError
 from pplug.method.batches import collate
-from pplug.method.decoding import decoding, end_ids
 from pplug.method.llm import load_llm
 from pplug.method.model import PersonalizedLM
 from pplug.method.prompts import prompt_ids
@@ -29,7 +28,7 @@ def greedy(llm, tokenizer, text: str, n: int) -> list[int]:
         else:
             logits = llm(input_ids=torch.tensor([ids + answer])).logits
         best = int(logits[0, -1].argmax())
-        if best in end_ids(llm, tokenizer):
+        if best == tokenizer.eos_token_id:
             break
         answer.append(best)
     return answer
@@ -66,6 +65,8 @@ def test_no_personalisation_is_the_llms_own_greedy_decoding(kind, field, tmp_pat
 
 
 def test_options_given_are_kept_and_the_llms_own_settings_come_back(tmp_path):
+    from pplug.method.decoding import decoding
+
     llm, tokenizer = load_llm(str(tiny.save_llm("qwen", tmp_path)))
     llm.generation_config.repetition_penalty = 1.3
     llm.generation_config.eos_token_id = [5, 7]
