@@ -76,10 +76,11 @@ def _check(task: Task, example: dict, number: int) -> None:
         )
     for place, item in enumerate(example["history"]):
         for field in task.fields:
-            value = item.get(field, item) if isinstance(item, dict) else item
-            if value is not None and not is_value(value):
+            has = isinstance(item, dict) and field in item
+            if not has or not (item[field] is None or is_value(item[field])):
+                found = item[field] if has else item
                 raise InputError(
-                    f"example {number}: expected text as {field!r} of history item {place}, found {shown(repr(value))}"
+                    f"example {number}: expected text as {field!r} of history item {place}, found {shown(repr(found))}"
                 )
 
 
