@@ -5,7 +5,10 @@ DONE := $(VENV)/.done
 export PPLUG_PROFILE ?= default
 
 .DEFAULT_GOAL := help
-TRUST := isolation forget vectors hostile fuzz safety faults repeatable statistics attacks
+TRUST := isolation forget store hostile fuzz safety faults repeatable statistics attacks
+
+# A process for each core; each process computes with one thread.
+AT_ONCE := -n logical --dist worksteal
 
 .PHONY: help setup run test trust lint format lab write results
 
@@ -22,9 +25,9 @@ run: $(DONE) ## execute every notebook; time, peak memory and outcome of each; c
 	$(BIN)/python -m tools.notebooks $(NAMES)
 
 test: $(DONE) ## run all tests, then every notebook in the smoke profile
-	$(BIN)/python -m pytest -m "not long"
-	$(BIN)/python -m pytest -m long
-	PPLUG_PROFILE=smoke $(BIN)/python -m pytest --nbmake --nbmake-timeout=600 notebooks
+	$(BIN)/python -m pytest $(AT_ONCE) -m "not long"
+	$(BIN)/python -m pytest $(AT_ONCE) -m long
+	PPLUG_PROFILE=smoke OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(AT_ONCE) --nbmake --nbmake-timeout=600 notebooks
 
 trust: $(DONE) ## run the tests behind the README's promises with many more cases; compare all notebooks' numbers
 	PPLUG_NIGHTLY=1 $(BIN)/python -m pytest $(TRUST:%=tests/test_%.py)
@@ -46,7 +49,6 @@ write: $(DONE) ## run the default profile and write its outputs into notebooks/ 
 	$(BIN)/python -m tools.readme
 
 results: $(DONE) ## make the recorded runs in results/ again
-	$(BIN)/python -m pplug grid
 	$(BIN)/python -m pplug compare
 
 $(DONE): pyproject.toml constraints.txt

@@ -1,74 +1,76 @@
-"""Answering: what the plug adds to the frozen LLM's latency, against items in the prompt, and for a new user."""
+"""Answering: what the plug adds to the frozen LLM's latency, against items in the prompt, and for a new user.
 
-import os
+What is timed is what a user of the package calls: `model.user(history)` and `model.generate(text, user)`.
+"""
+
 import statistics
-import tempfile
 import time
-from unittest import mock
 
-import numpy as np
 import torch
 
-from benchmarks.shapes import INPUT, OUTPUT, ReadyTokens, flan_t5_small
+from benchmarks.shapes import INPUT, OUTPUT, flan_t5_small
 from benchmarks.timing import REPEATS, alternate
-from pplug.data.tasks import build_input, get_task, history_text
-from pplug.method.batches import Example, collate
-from pplug.method.encoders import encode, encode_texts, load_encoder
+from pplug.data.tasks import build_input, get_task, history_text, prompt_as_lamp
+from pplug.method.encoders import encode_texts, load_encoder
+from pplug.method.evaluate import answer_prompts
 from pplug.method.llm import load_llm
-from pplug.method.model import build
+from pplug.method.model import PersonalizedLM
+from pplug.method.prompts import MAX_PROMPT, prompt_ids
 from pplug.offline.simulate import make_user
 
-TASK = "LaMP-4"
+TASK = get_task("LaMP-4")
 DECODING = {4: "4 beams as in the paper", 1: "greedy"}  # beams → in words
 
 HISTORIES = (0, 8, 64, 512)
 NEW_TOKENS = round(OUTPUT[0])
-ITEM_TOKENS = round(INPUT[0] + OUTPUT[0])  # a headline item in the prompt: an article's first words and its title
 
 
 def rows() -> list[dict]:
     """Time one user's answer without and with the plug, and the encoder's pass over what is in front of it."""
-    llm, encoder = flan_t5_small(), load_encoder(device="cpu")
-    torch.manual_seed(0)
-    model = build(llm, ReadyTokens(), encoder)
-    ids, with_items = (_tokens(llm, n) for n in (round(INPUT[0]), round(INPUT[0]) + 4 * ITEM_TOKENS))
-    histories = {n: _unit(n, encoder.width) for n in HISTORIES}
-
-    def joined(items: int):
-        """As `PersonalizedLM.generate` does for vectors that are already in the store; encodes the question itself."""
-        query = encode_texts(encoder, ["the words of a question " * 5], is_query=True, progress=False)[0]
-        example = Example(ids[0].tolist(), [], histories[items], query, "")
-        return model.join(**collate(model, [example], for_generation=True))[0]
-
-    embed = llm.get_input_embeddings()
-    ways = {"plain": lambda: embed(ids), "4 items": lambda: embed(with_items)}
-    ways |= {n: lambda n=n: joined(n) for n in HISTORIES}
+    standin, tokenizer = load_llm("standin")
+    encoder = load_encoder(device="cpu")
+    model = PersonalizedLM.create(TASK, flan_t5_small(), tokenizer, encoder)
+    plain = PersonalizedLM(model.llm, tokenizer)
+    items = [text.item for text in make_user(TASK.name, "served", 0, max(HISTORIES)).texts[: max(HISTORIES)]]
+    question = _question(tokenizer)
+    with_items = prompt_as_lamp(TASK, items[:4], question)
+    users = {n: model.user(items[:n]) for n in HISTORIES}
+    seconds = {}
+    for beams in DECODING:
+        options = {"num_beams": beams, "min_new_tokens": NEW_TOKENS, "max_new_tokens": NEW_TOKENS}
+        ways = {
+            name: lambda text=text, options=options: answer_prompts(plain, [text], **options)
+            for name, text in (("plain", question), ("4 items", with_items))
+        }
+        ways |= {n: lambda u=u, options=options: model.generate(question, u, **options) for n, u in users.items()}
+        seconds[beams] = alternate(ways, repeats=15)
+    ids = prompt_ids(tokenizer, with_items, True, MAX_PROMPT)[1]
     with torch.inference_mode():
-        seconds = {beams: _answering(llm, ways, beams) for beams in DECODING}
-        prompt = {"4 items": embed(with_items), "plug": joined(HISTORIES[-1])}
-        read = alternate({name: lambda e=e: llm.encoder(inputs_embeds=e) for name, e in prompt.items()}, repeats=25)
+        embedded = {
+            "4 items": model.llm.get_input_embeddings()(torch.tensor([ids])),
+            "plug": model.prompt_embeds(question, users[HISTORIES[-1]])[None],
+        }
+        read = {name: lambda e=e: model.llm.encoder(inputs_embeds=e) for name, e in embedded.items()}
+        passes = alternate(read, repeats=25)
     greedy = seconds[1]
     return [_latency(seconds[beams], told) for beams, told in DECODING.items()] + [
         {
             "what": "prompt processing, 4 items in the prompt ÷ plug",
             "goal": "≥ 3",
-            "value": read["4 items"] / read["plug"],
-            "detail": f"{read['4 items'] * 1e3:.1f} against {read['plug'] * 1e3:.1f} ms; end to end, greedy, "
+            "value": passes["4 items"] / passes["plug"],
+            "detail": f"{passes['4 items'] * 1e3:.1f} against {passes['plug'] * 1e3:.1f} ms; end to end, greedy, "
             f"{greedy['4 items'] * 1e3:.1f} against {greedy[HISTORIES[-1]] * 1e3:.1f} ms",
         },
-        _new_user(),
+        _new_user(standin, tokenizer, encoder),
     ]
 
 
-def _answering(llm, ways: dict, beams: int) -> dict:
-    """Seconds of an answer of `NEW_TOKENS` tokens, what stands in front included."""
-
-    def generate(make):
-        embeds = make()
-        options = {"num_beams": beams, "min_new_tokens": NEW_TOKENS, "max_new_tokens": NEW_TOKENS}
-        llm.generate(inputs_embeds=embeds, attention_mask=torch.ones(embeds.shape[:2], dtype=torch.long), **options)
-
-    return alternate({name: lambda make=make: generate(make) for name, make in ways.items()}, repeats=15)
+def _question(tokenizer) -> str:
+    """An input of LaMP-4's mean length, in this tokenizer's tokens."""
+    words, article = ["bridge", "old", "the", "for", "plan", "new", "a", "approved", "council", "city"] * 20, []
+    while len(tokenizer(build_input(TASK, article=" ".join(article)))["input_ids"]) < round(INPUT[0]):
+        article.append(words.pop())
+    return build_input(TASK, article=" ".join(article))
 
 
 def _latency(seconds: dict, decoding: str) -> dict:
@@ -82,34 +84,20 @@ def _latency(seconds: dict, decoding: str) -> dict:
     }
 
 
-def _tokens(llm, n: int) -> torch.Tensor:
-    return torch.randint(3, llm.config.vocab_size, (1, n))
-
-
-def _unit(n: int, width: int) -> np.ndarray:
-    vectors = np.random.default_rng(n).standard_normal((n, width), dtype=np.float32)
-    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float16)
-
-
-def _new_user() -> dict:
+def _new_user(llm, tokenizer, encoder) -> dict:
     """One user nobody has met: 100 texts and a question, to the first answer, by the stand-in."""
-    llm, tokenizer = load_llm("standin")
-    encoder = load_encoder(device="cpu")
-    torch.manual_seed(0)
-    model = build(llm, tokenizer, encoder, facts={"task": TASK})
+    model = PersonalizedLM.create(TASK, llm, tokenizer, encoder)
     beyond, encoding = [], []
-    with tempfile.TemporaryDirectory() as cache, mock.patch.dict(os.environ, {"PPLUG_CACHE": cache}):
-        for i in range(REPEATS + 1):
-            user = make_user(TASK, f"new{i}", 0, 100)
-            history = [text.item for text in user.texts[:100]]
-            asked = build_input(get_task(TASK), **user.texts[100].slots)
-            texts = [history_text(get_task(TASK), item) for item in history]
-            start = time.perf_counter()
-            encode(encoder, texts, progress=False)
-            encoded = time.perf_counter()
-            model.generate(asked, history)
-            beyond.append(time.perf_counter() - encoded)
-            encoding.append(encoded - start)
+    for i in range(REPEATS + 1):
+        someone = make_user(TASK.name, f"new{i}", 0, 100)
+        history = [text.item for text in someone.texts[:100]]
+        asked = build_input(TASK, **someone.texts[100].slots)
+        start = time.perf_counter()
+        encode_texts(encoder, [history_text(TASK, item) for item in history], progress=False)
+        encoded = time.perf_counter()
+        model.generate(asked, model.user(history))
+        encoding.append(encoded - start)
+        beyond.append(time.perf_counter() - encoded - encoding[-1])  # `user` encodes them once more
     value, encoded = (statistics.median(values[1:]) for values in (beyond, encoding))
     return {
         "what": "a new user with 100 new texts: seconds to the first answer beyond encoding them, no training",

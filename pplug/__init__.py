@@ -1,6 +1,52 @@
 """PPlug rebuilt small: a frozen LLM, personalised by one embedding of a user's history."""
 
+import importlib
 import warnings
+from typing import TYPE_CHECKING
 
 # tqdm's advice to install widgets, given when a library first imports it in a notebook, would stay in the outputs.
 warnings.filterwarnings("ignore", "IProgress not found")
+
+__version__ = "0.1.0"
+HOMES = {  # what is public → where it lives; imported when first asked for, since torch takes seconds
+    "PersonalizedLM": "pplug.method.model",
+    "User": "pplug.method.user",
+    "Task": "pplug.data.tasks",
+    "PlugConfig": "pplug.method.plug_config",
+    "train": "pplug.method.training",
+    "load_llm": "pplug.method.llm",
+    "load_encoder": "pplug.method.encoders",
+    "evaluate": "pplug.method.evaluate",
+}
+__all__ = [  # noqa: RUF022 in the order a reader meets them
+    "PersonalizedLM",
+    "User",
+    "Task",
+    "PlugConfig",
+    "train",
+    "load_llm",
+    "load_encoder",
+    "evaluate",
+    "__version__",
+]
+
+if TYPE_CHECKING:
+    from pplug.data.tasks import Task
+    from pplug.method.encoders import load_encoder
+    from pplug.method.evaluate import evaluate
+    from pplug.method.llm import load_llm
+    from pplug.method.model import PersonalizedLM
+    from pplug.method.plug_config import PlugConfig
+    from pplug.method.training import train
+    from pplug.method.user import User
+
+
+def __getattr__(name: str):
+    if name not in HOMES:
+        raise AttributeError(f"module 'pplug' has no attribute {name!r}")
+    globals()[name] = value = getattr(importlib.import_module(HOMES[name]), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *HOMES})

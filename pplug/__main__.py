@@ -36,20 +36,24 @@ def _plan(chosen) -> None:
 
 
 def _download(chosen) -> None:
+    from pplug.base.files import project_folder
     from pplug.data.tasks import TASKS, get_task
     from pplug.sources.download import download
 
-    folder = chosen.folder or Path("data") / chosen.split
+    folder = chosen.folder or project_folder() / "data" / chosen.split
     for task in TASKS if chosen.tasks == ["all"] else [get_task(name).name for name in chosen.tasks]:
         print(download(folder / task.replace("-", "_"), task, chosen.split == "time"), flush=True)
 
 
 def _own(chosen) -> None:
+    from pplug.base.files import project_folder
+    from pplug.data.tasks import get_task
     from pplug.sources.own_users import read_git, read_table, write_users
 
-    folder = chosen.folder / chosen.task.replace("-", "_")
+    folder = (chosen.folder or project_folder() / "data" / "own") / chosen.task.replace("-", "_")
+    task = get_task(chosen.task, folder)
     texts = read_git(chosen.source) if chosen.command == "from-git" else read_table(chosen.source)
-    told = write_users(folder, chosen.task, texts)
+    told = write_users(folder, task, texts)
     print(f"{folder}: {told['users']} users, {told['texts']} texts; left out, too few texts: {told['left_out']} users")
 
 
@@ -64,10 +68,12 @@ def _encode(chosen) -> None:
 
 
 def _forget(chosen) -> None:
+    from pplug.data.tasks import get_task
     from pplug.method.encoders import load_encoder
     from pplug.sources.forget import forget
 
-    told = forget(chosen.folder, chosen.task, chosen.user, load_encoder(chosen.encoder), chosen.items)
+    task = get_task(chosen.task, chosen.folder)
+    told = forget(chosen.folder, task, chosen.user, load_encoder(chosen.encoder), chosen.items)
     print(
         f"removed: {told['questions']} questions, {told['texts']} texts only this user had, {told['vectors']} vectors"
     )
@@ -76,9 +82,9 @@ def _forget(chosen) -> None:
 def _standin(chosen) -> None:
     from dataclasses import replace
 
-    from pplug.data.loading import load
+    from pplug.data.loading import examples_with_output, load
     from pplug.data.tasks import TASKS
-    from pplug.offline.curriculum import Recipe, lamp_writers, simulated_writers
+    from pplug.offline.curriculum import LEARNT_SEED, Recipe, lamp_writers, simulated_writers
     from pplug.offline.standin import save_standin, train_standin
     from pplug.offline.standin_check import HELD_OUT_PREFIX, HELD_OUT_SEED, check
     from pplug.offline.standin_minilm import MINILM
@@ -92,12 +98,13 @@ def _standin(chosen) -> None:
         if not sets:
             raise InputError(f"{chosen.data}: expected a folder that holds LaMP_1, LaMP_2, ...: none is here")
         learn = {task: lamp_writers(data) for task, data in sets.items()}
-        held_out = {task: lamp_writers(data, "dev") for task, data in sets.items()}
+        checked = {task: data for task, data in sets.items() if examples_with_output(data, "dev")}
+        held_out = {task: lamp_writers(data, "dev") for task, data in checked.items()}
         source = {"data": {task: data.hash for task, data in sets.items()}}
     else:
-        learn = {task: simulated_writers(task, chosen.users, SIMULATED_SEED, "p") for task in TASKS}
+        learn = {task: simulated_writers(task, chosen.users, LEARNT_SEED, "p") for task in TASKS}
         held_out = {task: simulated_writers(task, 200, HELD_OUT_SEED, HELD_OUT_PREFIX) for task in TASKS}
-        source = {"simulated_users_a_task": chosen.users, "simulated_seed": SIMULATED_SEED}
+        source = {"simulated_users_a_task": chosen.users, "simulated_seed": LEARNT_SEED}
     start = time.perf_counter()
     writers = [writer for some in learn.values() for writer in some]
     model, tokenizer = train_standin(
@@ -109,9 +116,6 @@ def _standin(chosen) -> None:
     _write(chosen.folder / "scores.json", scores)
     (chosen.folder / "checkpoint.pt").unlink()
     print(json.dumps({task: found["gains"] for task, found in scores.items()}, indent=1))
-
-
-SIMULATED_SEED = 101  # of the stand-in's training users; the experiments' users have another
 
 
 def _train(chosen) -> None:
@@ -130,29 +134,23 @@ def _predict(chosen) -> None:
     from pplug.method.predictions import write_predictions
 
     model = PersonalizedLM.from_pretrained(chosen.plug)
-    data = load(chosen.data, model.facts["task"])
+    data = load(chosen.data, model.task)
     options = {"num_beams": chosen.beams, "max_new_tokens": data.task.max_new_tokens}
     print(write_predictions(model, data, chosen.split, chosen.out, **options))
 
 
 def _evaluate(chosen) -> None:
     from pplug.config import get_profile
-    from pplug.study.experiment import run_cell
-    from pplug.study.records import gain_table
+    from pplug.study.compare import evaluate
+    from pplug.study.tables import gain_table
 
-    profile = get_profile()
-    record = run_cell(chosen.task, profile, chosen.seed, f"main-{profile.name}")
+    record = evaluate(chosen.task, get_profile(), chosen.seed)
     for row, metrics in record["metrics"].items():
         told = "  ".join(f"{name} {i['mean']:.3f} [{i['low']:.3f}, {i['high']:.3f}]" for name, i in metrics.items())
         print(f"{row:32} {told}")
     print(gain_table([record]))
-
-
-def _grid(chosen) -> None:
-    from pplug.config import get_profile
-    from pplug.study.grid import run_grid
-
-    run_grid(get_profile(), chosen.group, lambda line: print(line, flush=True))
+    if chosen.out:
+        _write(chosen.out, record)
 
 
 def _compare(chosen) -> None:
@@ -180,7 +178,6 @@ COMMANDS = {
     "train": _train,
     "predict": _predict,
     "evaluate": _evaluate,
-    "grid": _grid,
     "compare": _compare,
 }
 

@@ -9,11 +9,16 @@ from pplug.base.reading import shown
 from pplug.data.tasks import get_task
 
 
-def _task(given: str) -> str:
+def _lamp_task(given: str) -> str:
     try:
         return get_task(given).name
     except InputError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def _task(given: str) -> str:
+    """The name of one of LaMP's tasks, or what may be that of a folder's own; whether it is one, the folder tells."""
+    return given if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", given) else _lamp_task(given)
 
 
 def _number(least: int, most: int):
@@ -46,12 +51,14 @@ USERS, SEED = _number(1, 1_000_000), _number(0, 2**32 - 1)  # of a seed, what ev
 def make_parser() -> argparse.ArgumentParser:
     """The commands and their arguments."""
     parser = argparse.ArgumentParser(
-        prog="python -m pplug", description="Personalise a frozen LLM by one embedding a user."
+        prog="python -m pplug",
+        description="Personalise a frozen LLM by one embedding a user.",
+        epilog="TASK is LaMP-1 ... LaMP-7, or the name in a data folder's own task.json.",
     )
     commands = parser.add_subparsers(dest="command", required=True)
 
     one = commands.add_parser("simulate", help="write simulated users as LaMP files")
-    one.add_argument("task", type=_task), one.add_argument("folder", type=Path)
+    one.add_argument("task", type=_lamp_task), one.add_argument("folder", type=Path)
     one.add_argument("--users", type=USERS, default=200), one.add_argument("--seed", type=SEED, default=0)
 
     one = commands.add_parser("plan", help="what a profile will need: parameters, disk, memory, hours")
@@ -65,7 +72,7 @@ def make_parser() -> argparse.ArgumentParser:
     for name, what in (("from-table", "a CSV or JSON lines file"), ("from-git", "a git repository's commit messages")):
         one = commands.add_parser(name, help=f"one's own users: {what} as LaMP files")
         one.add_argument("source", type=Path), one.add_argument("--task", type=_task, default="LaMP-4")
-        one.add_argument("--folder", type=Path, default=Path("data/own"), help="gets a folder LaMP_4 or the like")
+        one.add_argument("--folder", type=Path, help="gets a folder LaMP_4 or the like; data/own if not given")
 
     one = commands.add_parser("encode", help="fill the vector store with a folder's history texts")
     one.add_argument("task", type=_task), one.add_argument("folder", type=Path)
@@ -98,9 +105,7 @@ def make_parser() -> argparse.ArgumentParser:
 
     one = commands.add_parser("evaluate", help="train or load the profile's plug; print every control beside it")
     one.add_argument("task", type=_task), one.add_argument("--seed", type=SEED, default=0)
-
-    one = commands.add_parser("grid", help="run all experiments that have no record under results/ yet")
-    one.add_argument("--group", choices=("main", "ablation"))
+    one.add_argument("--out", type=Path, help="a file that also gets the record, as JSON")
 
     one = commands.add_parser("compare", help="the plug and its rivals: run every group of rows without a record")
     one.add_argument("tasks", nargs="*", type=_task, metavar="task", help="only these; all if none is given")

@@ -6,8 +6,13 @@ The notebooks' text is the same in every profile; only these numbers change.
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pplug.base.errors import InputError
+from pplug.base.files import project_folder
+
+if TYPE_CHECKING:
+    from pplug.data.tasks import Task
 
 VARIABLE = "PPLUG_PROFILE"
 OWN = {"PPLUG_DATA": "data", "PPLUG_LLM": "llm"}  # environment variables for one's own data and LLM
@@ -139,7 +144,8 @@ def get_profile(name: str | None = None) -> Profile:
 
     Returns:
         The profile, with the data folder and LLM of `PPLUG_DATA` and `PPLUG_LLM` where those are set; their last parts
-        are then added to its name, so that records of own runs never stand among the committed ones.
+        are then added to its name, so that records of own runs never stand among the committed ones. Paths are
+        absolute: given ones are taken from the current folder, a profile's own from the checkout.
 
     Raises:
         InputError: There is no profile of that name.
@@ -147,19 +153,29 @@ def get_profile(name: str | None = None) -> Profile:
     name = name or os.environ.get(VARIABLE) or DEFAULT.name
     if name not in PROFILES:
         raise InputError(f"no profile is called {name!r}; {VARIABLE} may be one of: {', '.join(PROFILES)}")
-    own = {field: os.environ[variable] for variable, field in OWN.items() if os.environ.get(variable)}
-    return replace(PROFILES[name], **own, name="-".join([name, *(Path(value).name for value in own.values())]))
+    profile = PROFILES[name]
+    if profile.data is not None:
+        profile = replace(profile, data=str(project_folder() / profile.data))
+    given = {field: os.environ[variable] for variable, field in OWN.items() if os.environ.get(variable)}
+    own = {field: _absolute(value, field) for field, value in given.items()}
+    return replace(profile, **own, name="-".join([name, *(Path(value).name for value in own.values())]))
 
 
-def training_steps(profile: Profile, task: str, examples: int) -> int:
-    """Optimiser steps of one plug training; LaMP-3 gets one epoch, as in the paper: it has the most questions.
+def _absolute(value: str, field: str) -> str:
+    """A path as it stands in the current folder: notebooks run in another. An LLM that is no path is a name."""
+    path = Path(value).expanduser().absolute()
+    return str(path) if field == "data" or path.exists() else value
+
+
+def training_steps(profile: Profile, task: "Task", examples: int) -> int:
+    """Optimiser steps of one plug training.
 
     Args:
         profile: Tells `steps`, or else epochs, visits and batch size.
-        task: The task's name.
+        task: May have a number of epochs of its own: LaMP-3, which has the most questions, one as in the paper.
         examples: How many there are to train on.
     """
-    epochs = 1 if task == "LaMP-3" else profile.epochs
+    epochs = task.epochs or profile.epochs
     return profile.steps or max(1, epochs * profile.visits * examples // profile.batch_size)
 
 
@@ -173,7 +189,9 @@ def card(profile: Profile) -> str:
     parts += ", layers computed again" if profile.checkpointing else ""
     parts += ", LLM spread over processes" if profile.sharded else ""
     decoding = f"{profile.beams} beams" if profile.beams > 1 else "greedy"
-    users = f"{profile.n_users or 'all'} {f'users in {profile.data}' if profile.data else 'simulated users'}"
+    users = (
+        f"{profile.n_users or 'all'} {f'users in {shown_path(profile.data)}' if profile.data else 'simulated users'}"
+    )
     tested = f"at most {profile.n_test} tested" if profile.n_test else "all tested"
     return "\n".join(
         [
@@ -183,3 +201,8 @@ def card(profile: Profile) -> str:
             f"{tested} · {profile.bootstrap:,} resamples",
         ]
     )
+
+
+def shown_path(path: str) -> str:
+    """A path as it is shown and recorded: inside the checkout without what leads there, which is this machine's."""
+    return str(Path(path).relative_to(project_folder())) if Path(path).is_relative_to(project_folder()) else path

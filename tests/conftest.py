@@ -7,7 +7,7 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["HF_DATASETS_OFFLINE"] = "1"
 os.environ["MPLBACKEND"] = "Agg"
 os.environ["PPLUG_PROFILE"] = "smoke"
-os.environ["OMP_NUM_THREADS"] = "2"
+os.environ["OMP_NUM_THREADS"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"  # else a warning from each process that is forked later
 os.environ.pop("CI", None)  # progress lines heed this one; a test that wants one of these sets it
 os.environ.pop("PPLUG_QUIET", None)

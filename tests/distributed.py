@@ -15,7 +15,7 @@ from pplug.method.training import train
 def losses(folder: str, micro_batch: int, sharded: bool = False) -> dict:
     """Train for five steps; tells each step's loss, the processes, and how many of the LLM's numbers are held here."""
     torch.manual_seed(0)
-    model = build(*load_llm(folder, sharded), tiny.MadeUpEncoder())
+    model = build(*load_llm(folder, sharded=sharded), tiny.MadeUpEncoder())
     model.checkpointing = sharded
     held = sum((p.to_local() if hasattr(p, "to_local") else p).numel() for p in model.llm.parameters())
     examples = tiny.examples(model, 16)

@@ -111,3 +111,71 @@ def _bge(texts: list[str]):
     small = {"hidden_size": 24, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 2}
     model = make_model("BAAI/bge-base-en-v1.5", vocab_size=learnt.get_vocab_size(), initializer_range=0.5, **small)
     return model, BertTokenizer(tokenizer_object=learnt._tokenizer, model_max_length=512)
+
+
+# Every family a practitioner may bring: kind of config, its model, and what its sizes are called.
+CAUSAL_NAMES = CAUSAL | {"bos_token_id": None}
+GPT = {"n_embd": 32, "n_layer": 2, "n_head": 4, "bos_token_id": None}
+FALCON = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "bos_token_id": None}
+BART = {
+    "d_model": 32,
+    "encoder_layers": 2,
+    "decoder_layers": 2,
+    "encoder_attention_heads": 4,
+    "decoder_attention_heads": 4,
+    "encoder_ffn_dim": 64,
+    "decoder_ffn_dim": 64,
+    "decoder_start_token_id": 1,
+    "bos_token_id": None,
+}
+SMALL_T5 = {"d_model": 32, "d_kv": 8, "d_ff": 64, "num_layers": 2, "num_heads": 4, "decoder_start_token_id": 0}
+OPT = {"ffn_dim": 64, "word_embed_proj_dim": 16}  # embeddings narrower than its layers, as OPT-350m's
+GEMMA_3N = {
+    "intermediate_size": [64, 64],
+    "head_dim": 8,
+    "hidden_size_per_layer_input": 8,
+    "num_kv_shared_layers": 0,
+    "laurel_rank": 4,
+    "layer_types": ["sliding_attention", "full_attention"],
+    "activation_sparsity_pattern": [0.0, 0.0],
+}
+FAMILIES = {
+    "t5": ("T5Config", "T5ForConditionalGeneration", SMALL_T5),
+    "bart": ("BartConfig", "BartForConditionalGeneration", BART),
+    "pegasus": ("PegasusConfig", "PegasusForConditionalGeneration", BART | {"scale_embedding": True}),
+    "marian": ("MarianConfig", "MarianMTModel", BART | {"scale_embedding": True}),
+    "m2m": ("M2M100Config", "M2M100ForConditionalGeneration", BART | {"scale_embedding": True}),
+    "gpt2": ("GPT2Config", "GPT2LMHeadModel", GPT | {"n_positions": 512}),
+    "opt": ("OPTConfig", "OPTForCausalLM", FALCON | OPT),
+    "llama": ("LlamaConfig", "LlamaForCausalLM", CAUSAL_NAMES),
+    "mistral": ("MistralConfig", "MistralForCausalLM", CAUSAL_NAMES),
+    "qwen2": ("Qwen2Config", "Qwen2ForCausalLM", CAUSAL_NAMES),
+    "qwen3": ("Qwen3Config", "Qwen3ForCausalLM", CAUSAL_NAMES | {"head_dim": 8}),
+    "gemma": ("GemmaConfig", "GemmaForCausalLM", CAUSAL_NAMES | {"head_dim": 8}),
+    "gemma2": ("Gemma2Config", "Gemma2ForCausalLM", CAUSAL_NAMES | {"head_dim": 8}),
+    "gemma3": ("Gemma3TextConfig", "Gemma3ForCausalLM", CAUSAL_NAMES | {"head_dim": 8}),
+    "gemma3n": ("Gemma3nTextConfig", "Gemma3nForCausalLM", CAUSAL_NAMES | GEMMA_3N),
+    "phi": ("PhiConfig", "PhiForCausalLM", CAUSAL_NAMES),
+    "falcon": ("FalconConfig", "FalconForCausalLM", FALCON | {"alibi": True}),
+    "mpt": ("MptConfig", "MptForCausalLM", {"d_model": 32, "n_heads": 4, "n_layers": 2, "expansion_ratio": 2}),
+    "mixtral": ("MixtralConfig", "MixtralForCausalLM", CAUSAL_NAMES | {"num_local_experts": 4}),
+    "bert": ("BertConfig", "BertLMHeadModel", FALCON | {"intermediate_size": 64}),
+}
+
+
+def make_family(family: str, tokenizer, **changes):
+    """A small LLM of one of `FAMILIES` with random weights, large enough for positions to be seen in its output."""
+    import transformers
+
+    kind, model, fields = FAMILIES[family]
+    own = {"vocab_size": len(tokenizer), "pad_token_id": 0, "eos_token_id": 1}
+    if family == "gemma3n":
+        own["vocab_size_per_layer_input"] = len(tokenizer)
+    if family == "marian":
+        own["decoder_vocab_size"] = len(tokenizer)
+    torch.manual_seed(0)
+    llm = getattr(transformers, model)(getattr(transformers, kind)(**(fields | own | changes)))
+    if family in ("bart", "gpt2", "gemma3n"):
+        for weights in llm.parameters():
+            torch.nn.init.normal_(weights, std=0.3)
+    return llm.eval().requires_grad_(False)

@@ -97,7 +97,7 @@ def comparing(folder: Path, llm: Path) -> None:
     compare.FOLDER = records.FOLDER = folder / "results"
     compare.get_context = lambda _: multiprocessing.get_context("fork")  # in place of spawn, which imports all anew
     rows = compare.GROUPS
-    compare.GROUPS = {name: (rows[name][0], seeds) for name, seeds in COMPARED.items()}
+    compare.GROUPS = {name: replace(rows[name], seeds=seeds) for name, seeds in COMPARED.items()}
     rows.RETRIEVERS, rows.ITEMS = ("BM25", "dense"), (1,)
     rows.per_user.METHODS = {"LoRA": 1e-3, "soft prompt": 1e-2}
     rows.ADAPTED_USERS, rows.per_user.EPOCHS, costs.TIMED_USERS = 2, 1, 1

@@ -120,7 +120,7 @@ def test_the_whole_history_can_be_encoded_in_one_go(t5, users, encoded):
 
 def test_a_target_ends_with_the_end_token(model):
     nothing = tiny.vectors(0)
-    made = prepare_example(model.tokenizer, "one", "two", nothing, tiny.vectors(1)[0], "one", model.is_encoder_decoder)
+    made = prepare_example(model, "one", "two", nothing, tiny.vectors(1)[0], "one")
     assert made.target_ids[-1] == model.tokenizer.eos_token_id
     assert made.target_ids.count(model.tokenizer.eos_token_id) == 1
 
@@ -139,14 +139,9 @@ def test_in_a_chat_the_soft_prompt_stands_at_the_beginning_of_what_the_user_says
         tokenizer("one two", add_special_tokens=False).input_ids
     )
     model = build(llm, tokenizer, tiny.MadeUpEncoder())
-    made = [prepare_example(tokenizer, "one two", "three", np.zeros((0, 8)), np.zeros(8), "", False)]
+    made = [prepare_example(model, "one two", "three", np.zeros((0, 8)), np.zeros(8), "")]
     embedded, mask = model.join(**collate(model, made, for_generation=True))
     soft = model.plug.tokens
     table = llm.get_input_embeddings()
     assert torch.equal(embedded[0, : len(before)], table(torch.tensor(before)))
     assert torch.equal(embedded[0, len(before) + soft :], table(torch.tensor(asked))) and bool(mask.all())
-
-
-def test_without_a_template_nothing_is_in_front_of_the_soft_prompt(llm):
-    tokenizer = llm[1]
-    assert prompt_ids(tokenizer, "one two", is_encoder_decoder=False) == ([], tokenizer("one two").input_ids)

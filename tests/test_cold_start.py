@@ -8,7 +8,7 @@ from pplug.config import get_profile
 from pplug.offline.simulate import simulate
 from pplug.study import cold_start
 from pplug.study.cold_start import newest, setting
-from pplug.study.rows import Setting
+from pplug.study.setting import Setting
 
 PROFILE = replace(get_profile("smoke"), n_users=8, n_test=8)
 

@@ -11,10 +11,14 @@ from pplug.config import get_profile
 from pplug.data.retrieval import RETRIEVERS
 from pplug.rivals import costs, distil, per_user
 from pplug.study import cold_start, compare, rows
-from pplug.study.controls import INSTRUCTION, NONE, PERSONA, PLUG
-from pplug.study.tables import COLD_START, cost_table, duel_table, over, row_names, score_table, subset_table
+from pplug.study.ablations import CHOICES, PROCEDURES, SELECTIONS
+from pplug.study.names import COLD_START, INSTRUCTION, NONE, PERSONA, PLUG
+from pplug.study.scores import over, row_names
+from pplug.study.setting import Setting
+from pplug.study.tables import ablation_table, cost_table, duel_table, score_table, subset_table
 
 TASK = "LaMP-4"
+GROUPS = {name: group for name, group in compare.GROUPS.items() if group.tasks is None or TASK in group.tasks}
 pytestmark = pytest.mark.long  # every group of rows, with a small LLM
 
 
@@ -34,19 +38,19 @@ def records(profile, results_folder):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("pplug.study.records.FOLDER", results_folder)
         patch.setattr(rows, "ADAPTED_USERS", 3)
-        patch.setattr(rows.Setting, "options", {"max_new_tokens": 4, "num_beams": 1})
+        patch.setattr(Setting, "options", {"max_new_tokens": 4, "num_beams": 1})
         patch.setattr(costs, "TIMED_USERS", 1)
         patch.setattr(distil, "STEPS", 2)
         patch.setattr(per_user, "EPOCHS", 1)
         patch.setattr(cold_start, "USERS", 4)
         patch.setattr(cold_start, "LENGTHS", (0, 1, 8))
-        for group in compare.GROUPS:
+        for group in GROUPS:
             compare.run_group(group, TASK, profile, 0)
     return {path.stem: json.loads(path.read_text()) for path in (results_folder / "compare-smoke").glob("*.json")}
 
 
 def test_every_group_has_a_record_that_says_what_it_ran_on(records):
-    assert set(records) == {f"{TASK}-{group}-s0" for group in compare.GROUPS}
+    assert set(records) == {f"{TASK}-{group}-s0" for group in GROUPS}
     known = {"task", "group", "profile", "seed", "data_hash", "encoder", "llm", "commit", "versions", "hardware"}
     assert all(known <= set(record) and record["simulated"] for record in records.values())
 
@@ -98,7 +102,7 @@ def test_the_tables_can_be_made_of_the_records(records):
     found = list(records.values())
     rows = len(row_names(found))
     for table in (score_table(found), cost_table(found), subset_table(found)):
-        assert table.count("\n") == rows + 1
+        assert len([line for line in table.splitlines() if line.startswith("| ") and "paper's" not in line]) == rows + 2
     assert duel_table(found).count("\n") == rows  # the plug has no row against itself
 
 
@@ -106,7 +110,18 @@ def test_the_whole_table_is_written_beside_the_records(records, results_folder):
     path = compare.write_table(results_folder / "compare-smoke")
     lines = path.read_text().splitlines()
     assert path.name == "table.md" and f"## {TASK} news headline" in lines
-    assert len([line for line in lines if line.startswith("| ")]) == 2 * (len(row_names(list(records.values()))) + 2)
+    assert {f"## The plug's choices: {group}" for group in ("ablations", "selection", "release")} <= set(lines)
+    of_rivals = [line for line in lines[: lines.index("## The plug's choices: ablations")] if line.startswith("| ")]
+    assert len(of_rivals) == 2 * (len(row_names(list(records.values()))) + 2)
+
+
+def test_every_choice_of_the_plug_has_a_row_that_says_what_was_chosen(records):
+    found = list(records.values())
+    rows = {row: about for record in found for row, about in record.get("rows", {}).items()}
+    assert {name: rows[name]["choices"] for name in (*SELECTIONS, *PROCEDURES)} == SELECTIONS | PROCEDURES
+    assert rows["mean"]["choices"] == CHOICES["mean"] and rows["mean"]["train_seconds"] > 0
+    assert "no label in history" not in rows, "LaMP-4's history text is the same with and without"
+    assert ablation_table(found, "selection").count("\n") == 1 + len(SELECTIONS)
 
 
 def test_a_comparison_goes_on_where_it_stopped(records, profile, monkeypatch, tmp_path):
@@ -137,7 +152,7 @@ def test_a_comparison_goes_on_where_it_stopped(records, profile, monkeypatch, tm
     (tmp_path / "compare-smoke").mkdir()
     (tmp_path / "compare-smoke" / f"{TASK}-controls-s0.json").write_text("{}")
     compare.run(profile, [TASK], told.append)
-    expected = {(group, seed) for group, (_, seeds) in compare.GROUPS.items() for seed in seeds} - {("controls", 0)}
+    expected = {(name, seed) for name, group in GROUPS.items() for seed in group.seeds} - {("controls", 0)}
     assert set(ran) == expected and len(ran) == len(expected) == len(told) - 1
     assert told[-2].startswith(f"{len(expected)}/{len(expected)} after 0.0 min: {TASK}")
     assert told[-1].endswith("table.md")

@@ -1,4 +1,7 @@
+"""Profiles: which one is chosen, where its paths are, and that its run card tells every choice."""
+
 from dataclasses import FrozenInstanceError, asdict, fields, replace
+from pathlib import Path
 
 import pytest
 
@@ -18,6 +21,9 @@ from pplug.config import (
     get_profile,
     training_steps,
 )
+from pplug.data.tasks import TASKS
+
+ROOT = Path(__file__).resolve().parent.parent
 
 
 def test_names_are_the_keys():
@@ -27,7 +33,7 @@ def test_names_are_the_keys():
 
 def test_the_variable_chooses(monkeypatch):
     monkeypatch.setenv(VARIABLE, "gpu")
-    assert get_profile() == GPU
+    assert get_profile() == replace(GPU, data=str(ROOT / "data" / "time"))
     assert get_profile("smoke") == SMOKE, "a name given in code goes first"
 
 
@@ -46,11 +52,40 @@ def test_an_unknown_name_is_an_error_that_lists_the_names(monkeypatch, name):
 
 
 @pytest.mark.parametrize(("variable", "field"), OWN.items())
-def test_own_data_and_llm_replace_the_profiles(monkeypatch, variable, field):
-    monkeypatch.setenv(variable, "some/mine")
-    assert get_profile("default") == replace(DEFAULT, name="default-mine", **{field: "some/mine"})
+def test_own_data_and_llm_replace_the_profiles(monkeypatch, tmp_path, variable, field):
+    monkeypatch.setenv(variable, str(tmp_path / "mine"))
+    assert get_profile("default") == replace(DEFAULT, name="default-mine", **{field: str(tmp_path / "mine")})
     monkeypatch.setenv(variable, "")
     assert get_profile("default") == DEFAULT
+
+
+@pytest.mark.fault(20)
+@pytest.mark.parametrize("folder", ["some/mine", "./some/mine", "some/../some/mine", "~/some/mine"])
+def test_given_paths_mean_the_current_folder_wherever_they_are_used(monkeypatch, tmp_path, folder):
+    """Notebooks run in `notebooks/`, and so cannot use what was given elsewhere."""
+    (tmp_path / "some" / "mine").mkdir(parents=True)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    for variable in OWN:
+        monkeypatch.setenv(variable, folder)
+    profile = get_profile("laptop")
+    assert profile.name == "laptop-mine-mine"
+    monkeypatch.chdir("/")
+    for path in (profile.data, profile.llm):
+        assert Path(path).is_absolute() and Path(path).samefile(tmp_path / "some" / "mine")
+
+
+@pytest.mark.fault(20)
+def test_a_profiles_own_folder_is_in_the_checkout(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    profile = get_profile("laptop")
+    assert profile.data == str(ROOT / "data" / "time") and card(profile) == card(LAPTOP)
+    assert get_profile("default").data is None
+
+
+def test_an_llm_that_is_no_path_is_a_name(monkeypatch):
+    monkeypatch.setenv("PPLUG_LLM", "google/flan-t5-small")
+    assert get_profile("default").llm == "google/flan-t5-small"
 
 
 def test_a_profile_cannot_be_changed():
@@ -96,11 +131,11 @@ def test_paper_is_the_papers_setting_and_the_large_profiles_differ_in_the_llm_al
 
 
 def test_steps_count_every_visit_of_every_epoch_and_are_taken_as_they_are_where_given():
-    assert training_steps(PAPER, "LaMP-4", 6400) == 200 and training_steps(PAPER, "LaMP-3", 6400) == 100
+    assert training_steps(PAPER, TASKS["LaMP-4"], 6400) == 200 and training_steps(PAPER, TASKS["LaMP-3"], 6400) == 100
     eleven = replace(PAPER, visits=11)
-    assert training_steps(eleven, "LaMP-4", 6400) == 2200 and "11 visits each" in card(eleven)
-    assert training_steps(PAPER, "LaMP-4", 3) == 1
-    assert training_steps(replace(DEFAULT, visits=11), "LaMP-4", 6400) == DEFAULT.steps
+    assert training_steps(eleven, TASKS["LaMP-4"], 6400) == 2200 and "11 visits each" in card(eleven)
+    assert training_steps(PAPER, TASKS["LaMP-4"], 3) == 1
+    assert training_steps(replace(DEFAULT, visits=11), TASKS["LaMP-4"], 6400) == DEFAULT.steps
 
 
 def test_a_laptop_needs_few_users_and_a_small_llm():

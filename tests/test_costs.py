@@ -8,7 +8,7 @@ from pplug.data.loading import load
 from pplug.method.model import PersonalizedLM
 from pplug.offline.simulate import simulate
 from pplug.rivals import costs
-from pplug.rivals.costs import latency, prompt_tokens, text_bytes, trained_parameters, vector_bytes
+from pplug.rivals.costs import count_trained, latency, prompt_tokens, text_bytes, vector_bytes
 
 
 def test_prompt_tokens_are_the_inputs_the_items_and_the_soft_ones(model):
@@ -28,7 +28,7 @@ def test_bytes_of_vectors_and_texts(model, tmp_path):
 
 
 def test_trained_parameters_are_the_plugs(model):
-    assert trained_parameters(model) == sum(p.numel() for p in model.plug.parameters())
+    assert count_trained(model) == sum(p.numel() for p in model.plug.parameters())
 
 
 def test_latency_is_a_ratio_of_medians(monkeypatch):

@@ -9,6 +9,7 @@ import pytest
 
 from pplug.__main__ import main
 from pplug.base.errors import DataError
+from pplug.base.files import project_folder
 from pplug.data.loading import load
 from pplug.offline.simulate import simulate
 from pplug.sources import download as module
@@ -241,7 +242,7 @@ def test_the_command_fetches_all_tasks_into_one_folder(tmp_path, monkeypatch, ca
     assert {folder.parent for folder, *_ in asked} == {tmp_path} and not any(time_based for *_, time_based in asked)
     monkeypatch.chdir(tmp_path)
     main(["download", "LaMP_2"])
-    assert [str(asked[-1][0]), *asked[-1][1:]] == ["data/time/LaMP_2", "LaMP-2", True]
+    assert asked[-1] == (project_folder() / "data" / "time" / "LaMP_2", "LaMP-2", True), "where a profile looks for it"
 
 
 def test_the_command_ends_with_the_message_alone(tmp_path, monkeypatch):

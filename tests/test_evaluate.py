@@ -1,189 +1,24 @@
-"""Intervals that cover what they should, paired tests with the right sign, and controls that control."""
+"""Predictions in order, histories that are another user's, and controls that control."""
 
-import random
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import replies
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pplug.data.intervals import Interval, bootstrap_corpus, bootstrap_mean, gain, paired_test
-from pplug.data.metrics import corpus_scores, example_scores
-from pplug.data.tasks import MOVIE_TAGS, TASKS, build_input, prompt_with_items
-from pplug.method import evaluate
+from pplug.base.errors import InputError
+from pplug.data.tasks import TASKS, Task, build_input
+from pplug.method import evaluate as module
+from pplug.method import serving
 from pplug.method.batches import Example
-from pplug.method.evaluate import answer_prompts, predict, swap_histories
+from pplug.method.evaluate import NONE as NOBODY
+from pplug.method.evaluate import OTHER, PLUG, answer_prompts, evaluate, predict, swap_histories
+from pplug.method.model import PersonalizedLM
 from pplug.method.prompts import MAX_INPUT, MAX_PROMPT
-from pplug.study import controls as controls_module
-from pplug.study.controls import INSTRUCTION, ITEMS_1, ITEMS_4, NONE, OTHER, PERSONA, PLUG, ROWS, controls
 
 EMPTY = np.zeros((0, 2), dtype=np.float16)
-
-
-def users(n: int, mean: float, seed: int = 0) -> np.ndarray:
-    """`n` scores that vary between users, around a true mean."""
-    return np.random.default_rng(seed).normal(mean, 1.0, n)
-
-
-# Intervals
-
-
-def test_the_interval_covers_the_true_mean_in_about_95_percent_of_draws():
-    covered = 0
-    for draw in range(300):
-        interval = bootstrap_mean(users(40, 0.3, draw), resamples=200, seed=draw)
-        covered += interval.low <= 0.3 <= interval.high
-    assert 0.89 <= covered / 300 <= 0.98
-
-
-def test_the_interval_is_as_wide_as_theory_says():
-    values = users(400, 0)
-    interval = bootstrap_mean(values)
-    assert interval.high - interval.low == pytest.approx(2 * 1.96 * values.std() / 20, rel=0.1)
-    assert interval.mean == values.mean() and interval.p is None
-
-
-def test_several_seeds_cover_a_new_training_too():
-    """Between-seed differences far above those between users: their mean alone would hide them."""
-    shifts = np.array([-1.0, 0.0, 1.0])[:, None]
-    values = shifts + users(50, 0)[None] * 0.01
-    both, alone = bootstrap_mean(values), bootstrap_mean(values.mean(axis=0))
-    assert both.mean == pytest.approx(alone.mean) and alone.high - alone.low < 0.02
-    assert both.low < -0.6 and both.high > 0.6
-
-
-@given(st.floats(-5, 5), st.integers(1, 4), st.integers(1, 9))
-@settings(max_examples=20)
-def test_the_interval_of_a_constant_has_no_width(value, n_seeds, n_users):
-    interval = bootstrap_mean(np.full((n_seeds, n_users), value), resamples=20)
-    assert (interval.mean, interval.low, interval.high) == pytest.approx((value,) * 3)
-
-
-@settings(max_examples=20)
-@given(st.lists(st.floats(0, 1), min_size=1, max_size=20))
-def test_the_interval_holds_its_mean_within_the_data(values):
-    interval = bootstrap_mean(np.array(values), resamples=50)
-    assert min(values) - 1e-9 <= interval.low <= interval.high <= max(values) + 1e-9
-    assert bootstrap_mean(np.array(values), resamples=50) == interval, "the same seed, the same interval"
-
-
-def test_another_seed_resamples_anew():
-    assert bootstrap_mean(users(30, 0), seed=1) != bootstrap_mean(users(30, 0), seed=2)
-
-
-@pytest.mark.parametrize(
-    ("low", "high", "excludes"), [(0.1, 0.2, True), (-0.2, -0.1, True), (-0.1, 0.1, False), (0, 1, False)]
-)
-def test_an_interval_excludes_zero_if_it_lies_on_one_side(low, high, excludes):
-    assert Interval(0, low, high).excludes_zero == excludes
-
-
-def labelled(task: str, n: int = 60, right: float = 0.6) -> tuple[list[str], list[str]]:
-    rng = random.Random(0)
-    golds = [rng.choice(TASKS[task].labels) for _ in range(n)]
-    return [gold if rng.random() < right else rng.choice(TASKS[task].labels) for gold in golds], golds
-
-
-@pytest.mark.parametrize("task", ["LaMP-1", "LaMP-2", "LaMP-3"])
-def test_corpus_intervals_bracket_the_score_of_each_metric(task):
-    predictions, golds = labelled(task)
-    intervals = bootstrap_corpus(TASKS[task], predictions, golds, resamples=100)
-    assert tuple(intervals) == TASKS[task].metrics
-    for name, value in corpus_scores(TASKS[task], predictions, golds).items():
-        assert intervals[name].mean == value
-        assert intervals[name].low < value < intervals[name].high
-
-
-def test_corpus_interval_of_accuracy_is_the_one_of_its_mean():
-    predictions, golds = labelled("LaMP-1", 100)
-    found = bootstrap_corpus(TASKS["LaMP-1"], predictions, golds, resamples=400)["accuracy"]
-    mean = bootstrap_mean(example_scores(TASKS["LaMP-1"], predictions, golds)["accuracy"], 400)
-    assert (found.mean, found.low, found.high) == pytest.approx((mean.mean, mean.low, mean.high), abs=0.03)
-
-
-def test_corpus_intervals_of_rouge():
-    golds = ["a b c d", "e f g h", "i j k l"] * 5
-    predictions = ["a b c d", "e f x x", "x x x x"] * 5
-    intervals = bootstrap_corpus(TASKS["LaMP-4"], predictions, golds, resamples=200)
-    assert tuple(intervals) == ("rouge1", "rougeL")
-    assert intervals["rouge1"].mean == pytest.approx(0.5)
-    assert 0.2 < intervals["rouge1"].low < 0.5 < intervals["rouge1"].high < 0.8
-
-
-@pytest.mark.parametrize(
-    ("task", "golds", "expected"),
-    [
-        ("LaMP-2", list(MOVIE_TAGS[:1]) * 9, {"accuracy": 1, "f1": 1 / 15}),
-        ("LaMP-3", ["1", "5"] * 5, {"mae": 0, "rmse": 0}),
-        ("LaMP-7", ["one two"] * 5, {"rouge1": 1, "rougeL": 1}),
-    ],
-)
-def test_perfect_predictions_leave_no_doubt(task, golds, expected):
-    intervals = bootstrap_corpus(TASKS[task], golds, golds, resamples=30)
-    for name, value in expected.items():
-        assert (intervals[name].low, intervals[name].mean, intervals[name].high) == pytest.approx((value,) * 3)
-
-
-def test_errors_of_one_size_leave_no_doubt_about_it():
-    intervals = bootstrap_corpus(TASKS["LaMP-3"], ["3"] * 9, ["1", "5", "5"] * 3, resamples=30)
-    for name in ("mae", "rmse"):
-        assert (intervals[name].low, intervals[name].mean, intervals[name].high) == pytest.approx((2, 2, 2))
-
-
-# Paired tests
-
-
-def test_a_clear_difference_has_its_sign_and_a_small_p():
-    baseline = users(60, 0)
-    better = paired_test(baseline + users(60, 0.5, 1) * 0.5, baseline)
-    worse = paired_test(baseline, baseline + users(60, 0.5, 1) * 0.5)
-    assert better.low > 0 and better.excludes_zero and better.p == pytest.approx(1 / 2001, rel=2)
-    assert worse.mean == -better.mean and worse.high < 0 and worse.p == better.p
-
-
-def test_pairing_sees_what_users_differences_hide():
-    baseline = users(40, 0) * 10
-    found = paired_test(baseline + 0.1, baseline)
-    assert found.excludes_zero and (found.low, found.high) == pytest.approx((0.1, 0.1))
-
-
-def test_no_difference_is_p_one():
-    same = paired_test(users(20, 0), users(20, 0))
-    assert (same.mean, same.low, same.high, same.p) == (0, 0, 0, 1) and not same.excludes_zero
-
-
-def test_p_is_below_5_percent_in_about_5_percent_of_draws_without_a_difference():
-    found = [paired_test(users(25, 0, s), users(25, 0, s + 1000), resamples=199, seed=s).p for s in range(300)]
-    assert 0.02 <= sum(p <= 0.05 for p in found) / 300 <= 0.09
-    assert 0.4 <= np.mean(found) <= 0.6
-
-
-def test_p_is_exact_for_few_users():
-    """Four users who all gain: of 16 sign patterns 2 are as extreme."""
-    found = paired_test(np.array([1.0, 2.0, 3.0, 4.0]), np.zeros(4), resamples=4000)
-    assert found.p == pytest.approx(2 / 16, abs=0.02)
-
-
-def test_p_flips_whole_users_over_all_seeds():
-    """Three trainings tell nothing new on users: with four users, p stays at 2 of 16 patterns."""
-    gains = np.array([1.0, 2.0, 3.0, 4.0])
-    found = paired_test(np.stack([gains] * 3), np.zeros((3, 4)), resamples=4000)
-    assert found.p == pytest.approx(2 / 16, abs=0.02) and found.mean == 2.5
-
-
-def test_scores_of_other_users_cannot_be_paired():
-    for shape in ((3,), (2, 4), (4, 1)):
-        with pytest.raises(ValueError, match="same users"):
-            paired_test(np.zeros(4), np.zeros(shape))
-
-
-@pytest.mark.parametrize(("metric", "sign"), [("accuracy", 1), ("rouge1", 1), ("f1", 1), ("mae", -1), ("rmse", -1)])
-def test_a_gain_is_positive_when_better(metric, sign):
-    higher, lower = users(30, 5), users(30, 5) - 1
-    assert gain(metric, higher, lower, resamples=50).mean == pytest.approx(sign)
-    assert gain(metric, lower, higher, resamples=50).mean == pytest.approx(-sign)
-    assert gain(metric, higher, lower, resamples=50, seed=3) == gain(metric, higher, lower, resamples=50, seed=3)
 
 
 # Other users' histories
@@ -255,7 +90,7 @@ def echo(monkeypatch):
         assert for_generation
         return examples
 
-    monkeypatch.setattr(evaluate, "collate", collate)
+    monkeypatch.setattr(serving, "collate", collate)
     return Echo()
 
 
@@ -264,7 +99,7 @@ def echo(monkeypatch):
 def test_predictions_come_in_the_order_given(texts, batch_size):
     model = Echo()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(evaluate, "collate", lambda model, examples, for_generation: examples)
+        patch.setattr(serving, "collate", lambda model, examples, for_generation: examples)
         found = predict(model, [Example([*map(ord, text)], [], EMPTY, EMPTY, "") for text in texts], batch_size)
     assert found == [f"{text}|0" for text in texts]
     assert [n for batch in model.batches for n in batch] == sorted(map(len, texts)), "batches of similar length"
@@ -276,59 +111,128 @@ def test_prompts_are_answered_as_text_alone_with_the_options_given(echo):
     assert echo.options == [{"num_beams": 2}]
 
 
+# The public evaluation
+
+
+FOUND = {  # whose row it is → the answer to each of ann's three questions and bob's one
+    PLUG: ["4", "4", "4", "1"],
+    OTHER: ["4", "1", "1", "1"],
+    NOBODY: ["1", "1", "1", "1"],
+}
+
+
 @pytest.fixture
-def case(monkeypatch, echo):
-    """Three users of one question each, and models that say who was asked what."""
-    task = TASKS["LaMP-7"]
-    items = [{"text": text} for text in ("cat one", "dog two", "cat three", "cow four", "cat five")]
-    rows = {"a": [0, 1, 2], "b": [3], "c": [4, 1]}
-    examples = [
-        {"id": user, "user_id": user, "input": build_input(task, tweet="cat"), "output": "", "profile": found}
-        for user, found in rows.items()
+def rated(t5, monkeypatch):
+    """A model for ratings whose answers are those of `FOUND`."""
+    replies.patch_encoder(monkeypatch)
+    model = replies.make_model(t5, "LaMP-3")
+    rows = iter((PLUG, OTHER, NOBODY))
+    options = []
+
+    def predict(model, examples, **given):
+        options.append(given)
+        row = next(rows) if model.plug is not None else NOBODY
+        return FOUND[row][: len(examples)]
+
+    monkeypatch.setattr(module, "predict", predict)
+    return SimpleNamespace(model=model, options=options)
+
+
+def ratings(users=("ann", "ann", "ann", "bob"), outputs=("4", "4", "4", "3")) -> list[dict]:
+    asked = [build_input(TASKS["LaMP-3"], review=f"review {i}") for i in range(len(users))]
+    history = {"ann": [{"text": "good", "score": 4}], "bob": []}
+    return [
+        {"input": text, "output": output, "history": history.get(user, []), "user_id": user}
+        for text, output, user in zip(asked, outputs, users, strict=True)
     ]
-    data = SimpleNamespace(task=task, items=items, factors={user: {"persona": f"This is {user}."} for user in rows})
-
-    def prepare(model, data, examples):
-        return [Example([*map(ord, e["id"])], [], np.zeros((len(e["profile"]), 2)), EMPTY, "") for e in examples]
-
-    monkeypatch.setattr(controls_module, "prepare", prepare)
-    plain = Echo("plain")
-    monkeypatch.setattr(controls_module, "PersonalizedLM", lambda llm, tokenizer, plug, encoder: plain)
-    for model in (echo, plain):
-        monkeypatch.setattr(model, "generate_batch", lambda examples, model=model, **options: [
-            f"{model.name} {''.join(map(chr, e.input_ids))}|{len(e.history)}" for e in examples
-        ])  # fmt: skip
-    return SimpleNamespace(data=data, examples=examples, model=echo, asked=build_input(task, tweet="cat"))
 
 
-def test_every_row_is_what_it_is_called(case):
-    instruction = Echo("instruction")
-    found = controls(case.model, case.data, case.examples, instruction, seed=0)
-    assert tuple(found) == ROWS
-    assert found[NONE] == ["plain a|3", "plain b|1", "plain c|2"]
-    assert found[PLUG] == ["model a|3", "model b|1", "model c|2"]
-    assert found[INSTRUCTION] == ["a|3", "b|1", "c|2"]
-    for text, own in zip(found[OTHER], (3, 1, 2), strict=True):
-        assert text.startswith("model ") and int(text.split("|")[1]) != own
-    assert found[PERSONA] == [f"plain This is {user}. {case.asked}|0" for user in "abc"]
-    items = case.data.items
-    told = {  # the most similar last, of equally similar ones the newer
-        ITEMS_1: [[items[2]], [items[3]], [items[4]]],
-        ITEMS_4: [[items[1], items[0], items[2]], [items[3]], [items[1], items[4]]],
+def test_a_users_examples_are_averaged_before_users_are(rated):
+    found = evaluate(rated.model, ratings())
+    means = {row: {name: i.mean for name, i in own.items()} for row, own in found.metrics.items()}
+    assert means == {
+        PLUG: {"mae": pytest.approx((0 + 2) / 2), "rmse": pytest.approx((4 / 2) ** 0.5)},
+        OTHER: {"mae": pytest.approx((2 + 2) / 2), "rmse": pytest.approx(((0 + 9 + 9) / 3 / 2 + 4 / 2) ** 0.5)},
+        NOBODY: {"mae": pytest.approx((3 + 2) / 2), "rmse": pytest.approx((9 / 2 + 4 / 2) ** 0.5)},
     }
-    for row, chosen in told.items():
-        assert found[row] == [f"plain {prompt_with_items(case.data.task, some, case.asked)}|0" for some in chosen], row
+    gains = {row: {name: i.mean for name, i in own.items()} for row, own in found.gains.items()}
+    assert gains == {OTHER: {"mae": pytest.approx(1)}, NOBODY: {"mae": pytest.approx(1.5)}}, "less error is a gain"
+    assert (found.users, found.answers) == (2, FOUND)
+    interval = found.metrics[PLUG]["mae"]
+    assert (interval.low, interval.high) == (0, 2), "over two users, not four examples"
+    assert rated.options == [{"max_new_tokens": 10, "batch_size": 32}] * 3
 
 
-def test_rows_that_cannot_be_are_left_out(case):
-    case.data.factors = None
-    assert set(ROWS) - set(controls(case.model, case.data, case.examples, None, 0)) == {PERSONA, INSTRUCTION}
+def test_the_table_names_rows_metrics_and_gains(rated):
+    told = str(evaluate(rated.model, ratings()))
+    lines = told.splitlines()
+    assert lines[0] == "4 examples of 2 users; means over users with 95 % intervals" and len(lines) == 6
+    assert lines[1].startswith("plug ") and "mae ↓ 1.000 [0.000, 2.000]   rmse ↓ 1.414 [" in lines[1]
+    assert lines[5].startswith("gain over no personalisation") and "mae +1.500 [+0.000, +3.000] ∅" in lines[5]
 
 
-def test_only_the_rows_asked_for_are_computed(case):
-    case.data.items = None  # retrieving would fail
-    assert tuple(controls(case.model, case.data, case.examples, None, 0, only=(PLUG, OTHER, PERSONA))) == (
-        OTHER,
-        PLUG,
-        PERSONA,
-    )
+def test_without_controls_or_other_users_there_is_less_to_compute(rated):
+    alone = evaluate(rated.model, ratings(("ann",) * 3, ("4",) * 3))
+    assert list(alone.metrics) == [PLUG, NOBODY] and alone.users == 1
+
+
+def test_controls_are_left_out_on_request(rated):
+    found = evaluate(rated.model, ratings(), controls=False, num_beams=2, max_new_tokens=3)
+    assert list(found.metrics) == [PLUG] and not found.gains
+    assert rated.options == [{"max_new_tokens": 3, "batch_size": 32, "num_beams": 2}]
+
+
+def test_examples_without_a_user_are_users_of_their_own(rated):
+    examples = [{name: value for name, value in e.items() if name != "user_id"} for e in ratings()]
+    assert evaluate(rated.model, examples).users == 4
+
+
+def test_every_answer_is_the_plugs_own_with_the_right_history(t5, monkeypatch):
+    """Nothing patched but the encoder: rows equal what `generate` gives for own and for other users."""
+    replies.patch_encoder(monkeypatch)
+    model = replies.make_model(t5)
+    examples = [
+        {"input": f"Reply to: {word}", "output": "x", "history": replies.items(*history), "user_id": user}
+        for word, history, user in (("one", "ab", "ann"), ("two three", "c", "bob"))
+    ]
+    found = evaluate(model, examples, max_new_tokens=3, batch_size=1)
+    users = [model.user(example["history"]) for example in examples]
+    texts = [example["input"] for example in examples]
+    assert found.answers[PLUG] == model.generate(texts, users, max_new_tokens=3)
+    assert found.answers[OTHER] == model.generate(texts, users[::-1], max_new_tokens=3)
+    assert found.answers[NOBODY] == answer_prompts(PersonalizedLM(*t5), texts, max_new_tokens=3)
+    assert tuple(found.metrics[PLUG]) == ("rouge1", "rougeL") == tuple(found.gains[NOBODY])
+
+
+def test_f1_counts_whole_users(t5, monkeypatch):
+    replies.patch_encoder(monkeypatch)
+    task = Task("mood", "How does it sound: {text}", ("text", "mood"), labels=("good", "bad"))
+    monkeypatch.setattr(module, "predict", lambda model, examples, **options: ["good", "bad", "bad", "good"])
+    examples = [
+        {"input": "How does it sound: x", "output": gold, "history": [], "user_id": user}
+        for gold, user in (("good", "ann"), ("bad", "ann"), ("bad", "bob"), ("good", "bob"))
+    ]
+    found = evaluate(replies.make_model(t5, task), examples).metrics[PLUG]
+    assert {name: (i.mean, i.low, i.high) for name, i in found.items()} == {"accuracy": (1, 1, 1), "f1": (1, 1, 1)}
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"output": None}, "example 1: .*output"),
+        ({"history": None}, "example 1: .*history"),
+        ({"output": "6"}, "example 1: output: expected one of the labels 1, 2, 3, 4, 5, found '6'"),
+        ({"input": "How is it?"}, "does not follow LaMP-3's template"),
+        ({"history": [{"text": "a"}]}, "item 0.*score"),
+    ],
+)
+def test_an_example_that_cannot_be_scored_is_named(rated, change, told):
+    examples = ratings()
+    examples[1] = examples[1] | change
+    with pytest.raises(InputError, match=told):
+        evaluate(rated.model, examples)
+
+
+def test_no_examples_no_scores(rated):
+    with pytest.raises(InputError, match="no examples"):
+        evaluate(rated.model, [])

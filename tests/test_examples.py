@@ -90,9 +90,9 @@ def test_training_takes_them_in_one_call_and_goes_on_where_it_was_killed(mine, e
         ({"input": None}, 'example 1: expected text as "input", found None'),
         ({"input": "a ship sinks"}, "example 1: the input does not follow LaMP-2's template"),
         ({"history": None}, 'example 1: expected a list of items as "history", found None'),
-        ({"history": ["a storm"]}, "example 1: expected text as 'description' of history item 0, found .*a storm"),
-        ({"history": [{"description": "a storm"}]}, "example 1: expected text as 'tag' of history item 0"),
-        ({"history": [{"description": [], "tag": ""}]}, "example 1: expected text as 'description' of history item 0"),
+        ({"history": ["a storm"]}, "example 1: history: expected an object as profile item 0"),
+        ({"history": [{"description": "a storm"}]}, 'example 1: history: expected the field "tag" in profile item 0'),
+        ({"history": [{"description": [], "tag": ""}]}, 'expected text or a number in the field "description"'),
     ],
 )
 def test_what_is_wrong_with_an_example_is_said_in_one_sentence(mine, encoded, change, says):

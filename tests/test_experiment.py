@@ -1,47 +1,19 @@
-"""One cell of an experiment: computed once, recorded whole, the same from notebook and command."""
+"""What every experiment begins with: data, and plugs that are trained once and again only where something changed."""
 
-import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
+import tiny
 
 from pplug.config import get_profile
 from pplug.data.tasks import TASKS
 from pplug.offline.simulate import simulate
-from pplug.study import experiment, grid
-from pplug.study.controls import INSTRUCTION, NONE, OTHER, PERSONA, PLUG, ROWS
-from pplug.study.experiment import (
-    available_tasks,
-    evaluate_rows,
-    fit,
-    run_cell,
-    task_data,
-    test_examples,
-    training_examples,
-)
+from pplug.study import experiment
+from pplug.study.experiment import available_tasks, fit, get_llm, task_data, test_examples, training_examples
 
 PROFILE = replace(get_profile("smoke"), n_users=8, n_test=6, steps=3, batch_size=4, bootstrap=40)
 test_examples.__test__ = False  # a function of the package, not a test
-
-
-@pytest.fixture(scope="module")
-def record():
-    return json.loads(json.dumps(evaluate_rows("LaMP-3", PROFILE), default=lambda v: getattr(v, "__dict__", str(v))))
-
-
-def test_a_record_says_everything_a_number_needs(record):
-    known = {"task", "profile", "data_hash", "encoder", "llm", "seed", "commit", "versions", "hardware", "seconds", "n"}
-    assert known <= set(record) and record["simulated"] is True and record["n"] == 6
-    assert record["versions"]["torch"].startswith("2.13.0") and record["llm"].startswith("standin@")
-
-
-def test_every_evaluation_has_every_control(record):
-    assert tuple(record["metrics"]) == ROWS
-    assert {NONE, INSTRUCTION, OTHER, PLUG, PERSONA} <= set(record["metrics"])
-    for metrics in record["metrics"].values():
-        assert set(metrics) == {"mae", "rmse"}
-        assert all(i["low"] <= i["mean"] <= i["high"] for i in metrics.values())
 
 
 def test_a_plug_is_trained_once_and_then_loaded(monkeypatch):
@@ -55,11 +27,56 @@ def test_a_plug_is_trained_once_and_then_loaded(monkeypatch):
         fit("LaMP-3", PROFILE, seed=1)
 
 
-def test_run_cell_writes_what_it_returns(monkeypatch, tmp_path):
-    monkeypatch.setattr("pplug.study.records.FOLDER", tmp_path)
-    record = run_cell("LaMP-3", PROFILE, 0, "try", with_controls=False)
-    assert json.loads((tmp_path / "try" / "LaMP-3-plug-s0.json").read_text()) == record
-    assert set(record["scores"]) == {OTHER, PLUG} and len(record["scores"][PLUG]) == 6
+@pytest.mark.fault(4)
+@pytest.mark.parametrize("what", ["an output", "an item fewer", "the order", "the wording"])
+def test_a_changed_training_set_of_the_same_files_is_trained_anew(monkeypatch, what):
+    """The code that makes examples of a folder may change; yesterday's weights are then not this plug's."""
+    profile = replace(PROFILE, steps=1)
+    fit("LaMP-3", profile)
+    made = experiment.training_examples
+
+    def others(*given):
+        first, *rest = made(*given)
+        changed = {
+            "an output": [first | {"output": "5" if first["output"] != "5" else "1"}, *rest],
+            "an item fewer": [first | {"profile": first["profile"][:-1]}, *rest],
+            "the order": [*rest, first],
+            "the wording": [first | {"input": first["input"] + " again"}, *rest],
+        }
+        return changed[what]
+
+    monkeypatch.setattr(experiment, "training_examples", others)
+    monkeypatch.setattr(experiment, "train", lambda *_, **__: pytest.fail("trained again"))
+    with pytest.raises(pytest.fail.Exception, match="trained again"):
+        fit("LaMP-3", profile)
+
+
+def test_a_killed_training_goes_on(monkeypatch):
+    profile, given = replace(PROFILE, steps=2, learning_rate=2e-3), []
+    trained = experiment.train
+
+    def killed(*arguments, **options):
+        given.append(options)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(experiment, "train", killed)
+    with pytest.raises(KeyboardInterrupt):
+        fit("LaMP-3", profile)
+    monkeypatch.setattr(experiment, "train", lambda *a, **o: given.append(o) or trained(*a, **o))
+    fit("LaMP-3", profile)
+    first, second = given
+    assert first["folder"] == second["folder"] and second["resume"] and not second["folder"].exists()
+
+
+@pytest.mark.fault(2)
+def test_an_llm_is_loaded_once_however_it_is_asked_for(tmp_path, monkeypatch):
+    folder = tmp_path / "llm"
+    tiny.save_llm("t5", folder)
+    (tmp_path / "link").symlink_to(folder)
+    monkeypatch.chdir(tmp_path)
+    asked = [get_llm(str(folder)), get_llm(str(folder), False), get_llm(str(folder), sharded=False), get_llm("llm")]
+    assert all(llm is asked[0][0] for llm, _ in [*asked, get_llm(str(tmp_path / "link"))])
+    assert get_llm("standin")[0] is get_llm(str(experiment.SHIPPED), False)[0]
 
 
 def test_own_data_replaces_the_simulated_users(tmp_path):
@@ -82,30 +99,6 @@ def test_training_never_sees_a_dev_or_test_question():
     asked = {(e["user_id"], e["input"]) for s in ("dev", "test") for e in data.splits[s]}
     assert len(training_examples(data)) > len(data.splits["train"])
     assert not asked & {(e["user_id"], e["input"]) for e in training_examples(data)}
-
-
-def test_the_grid_has_main_cells_for_every_task_and_seed_and_names_each_record_once():
-    cells = list(grid.cells(list(TASKS)))
-    names = [(group, experiment.record_name(task, choices, seed)) for group, task, seed, _, choices in cells]
-    assert len(names) == len(set(names))
-    main = [
-        (task, seed) for group, task, seed, controls, choices in cells if group == "main" and controls and not choices
-    ]
-    assert sorted(main) == sorted((task, seed) for task in TASKS for seed in grid.SEEDS) and len(grid.SEEDS) >= 3
-    assert len(grid.ABLATION_TASKS) >= 2
-
-
-def test_the_grid_skips_cells_that_have_a_record(monkeypatch, tmp_path):
-    ran = []
-    monkeypatch.setattr(grid, "FOLDER", tmp_path)
-    monkeypatch.setattr(grid, "cells", lambda tasks: iter([("main", "LaMP-3", s, True, {}) for s in (0, 1)]))
-    monkeypatch.setattr(
-        grid, "run_cell", lambda task, profile, seed, *_, **__: ran.append(seed) or {"seconds": {"train": 0}}
-    )
-    (tmp_path / "main-smoke").mkdir()
-    (tmp_path / "main-smoke" / "LaMP-3-plug-s0.json").write_text("{}")
-    grid.run_grid(PROFILE, log=lambda line: None)
-    assert ran == [1]
 
 
 def test_data_without_a_train_split_or_without_questions_to_ask_is_refused(tmp_path):

@@ -249,17 +249,16 @@ def test_a_working_copy_that_another_process_finished_first_is_kept(monkeypatch,
     from pplug.offline.simulate import simulate
 
     simulate(tmp_path / "users", "LaMP-4", 2, seed=1)
-    read, others = loading.read_folder, []
+    write, others = loading.replacing, []
 
-    def read_while_another_loads(*given):
-        found = read(*given)
+    def write_when_another_has_loaded(path):
         if not others:
             others.append(None)
             loading.load(tmp_path / "users", "LaMP-4", tmp_path)
             others[0] = {path: path.stat().st_ino for path in (tmp_path / "data").rglob("*")}
-        return found
+        return write(path)
 
-    monkeypatch.setattr(loading, "read_folder", read_while_another_loads)
+    monkeypatch.setattr(loading, "replacing", write_when_another_has_loaded)
     assert len(loading.load(tmp_path / "users", "LaMP-4", tmp_path).splits["dev"]) == 2
     assert {path: path.stat().st_ino for path in (tmp_path / "data").rglob("*")} == others[0]
     next((tmp_path / "data").glob("*/done")).unlink()  # as when its removal was interrupted

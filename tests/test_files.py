@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import time
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 
 import pplug
 from pplug.base import files
-from pplug.base.files import alone_in, cache_folder, file_hash, remove_left, replacing, scratch, write_text
+from pplug.base.files import cache_folder, file_hash, remove_left, replacing, scratch, write_text
 
 
 def names(folder: Path) -> list[str]:
@@ -120,26 +121,6 @@ def test_a_process_that_was_killed_but_not_yet_seen_off_counts_as_gone(tmp_path)
     process.wait()
 
 
-def test_one_process_at_a_time_is_alone_in_a_folder(tmp_path):
-    add = """
-import pathlib, sys, time
-from pplug.base.files import alone_in, write_text
-path = pathlib.Path(sys.argv[1]) / "n"
-for _ in range(20):
-    with alone_in(path.parent):
-        n = int(path.read_text())
-        time.sleep(0.001)
-        write_text(path, str(n + 1))
-"""
-    write_text(tmp_path / "n", "0")
-    command, root = [sys.executable, "-c", add, tmp_path], Path(pplug.__file__).parent.parent
-    processes = [subprocess.Popen(command, cwd=root) for _ in "abc"]
-    assert [process.wait() for process in processes] == [0, 0, 0]
-    assert (tmp_path / "n").read_text() == "60" and names(tmp_path) == ["n"]
-    with pytest.raises(OSError, match="from within"), alone_in(tmp_path / "new"):
-        raise OSError("from within")
-
-
 def test_what_stands_in_a_scratch_folder_is_removed(tmp_path):
     with pytest.raises(KeyError), scratch(tmp_path / "deep" / "a") as temporary:
         temporary.mkdir()
@@ -170,7 +151,32 @@ def test_the_variable_says_where_the_cache_is(monkeypatch, tmp_path):
     assert cache_folder() == tmp_path
 
 
+def test_a_hash_holds_little_of_the_file(tmp_path):
+    (tmp_path / "long").write_bytes(bytes(50 << 20))
+    tracemalloc.start()
+    file_hash(tmp_path / "long")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 10 << 20
+
+
 @pytest.mark.parametrize("value", [None, ""])
 def test_without_the_variable_the_cache_is_in_the_repository(monkeypatch, value):
     monkeypatch.delenv("PPLUG_CACHE") if value is None else monkeypatch.setenv("PPLUG_CACHE", value)
-    assert cache_folder() == Path(pplug.__file__).parent.parent / ".cache" / "pplug"
+    root = Path(pplug.__file__).parent.parent
+    assert files.checkout() == files.project_folder() == root and cache_folder() == root / ".cache" / "pplug"
+
+
+@pytest.mark.fault(19)
+def test_an_installed_package_keeps_nothing_beside_itself(monkeypatch, tmp_path):
+    """As in site-packages: no repository around it, though perhaps another program's `.git`."""
+    monkeypatch.setattr(files, "PACKAGE", tmp_path / "lib" / "site-packages" / "pplug")
+    monkeypatch.delenv("PPLUG_CACHE")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "system"))
+    monkeypatch.chdir(tmp_path)
+    folder = cache_folder()
+    assert not folder.is_relative_to(tmp_path / "lib") and folder.name == "pplug"
+    assert folder == tmp_path / "system" / "pplug" or sys.platform != "linux"
+    assert files.checkout() is None and files.project_folder() == tmp_path
+    (tmp_path / "lib" / "site-packages" / ".git").mkdir(parents=True)
+    assert files.checkout() is None

@@ -1,13 +1,15 @@
 """Deleted means deleted: nothing of a forgotten user is left in any file, and nothing else is missing."""
 
+import json
+import os
+
 import numpy as np
 import pytest
 
 from pplug.__main__ import main
 from pplug.base.errors import DataError
-from pplug.base.files import write_text
 from pplug.data.loading import load
-from pplug.data.tasks import build_input, history_text, query_text
+from pplug.data.tasks import TASKS, build_input, history_text, query_text
 from pplug.method.encoders import encode, load_encoder, text_keys
 from pplug.method.store import read
 from pplug.sources.forget import forget
@@ -87,15 +89,16 @@ def test_single_items_are_forgotten_with_the_question_about_them(world, encoder)
 
 def test_a_run_that_was_stopped_is_started_again(world, encoder, monkeypatch):
     folder, _ = world
-    written = []
+    replace, written = os.replace, []
 
-    def stop_in_the_middle(path, text):
+    def stop_in_the_middle(source, target):
         if len(written) == 3:
             raise KeyboardInterrupt
-        written.append(path.name)
-        write_text(path, text)
+        if target.parent.name == "data":
+            written.append(target.name)
+        replace(source, target)
 
-    monkeypatch.setattr("pplug.sources.forget.write_text", stop_in_the_middle)
+    monkeypatch.setattr("pplug.base.files.os.replace", stop_in_the_middle)
     with pytest.raises(KeyboardInterrupt):
         forget(folder / "data", TASK, "ann", encoder, cache=folder / "cache")
     assert written[-1] == "dev_outputs.json"  # the question is there, its output is not: `load` would refuse the folder
@@ -103,6 +106,86 @@ def test_a_run_that_was_stopped_is_started_again(world, encoder, monkeypatch):
     forget(folder / "data", TASK, "ann", encoder, cache=folder / "cache")
     assert b"ann writes" not in contents(folder)
     assert len(load(folder / "data", TASK, folder / "cache").splits["test"]) == 2
+
+
+# Which questions are about a forgotten item
+
+
+def put(folder, task: str, questions: list[tuple[str, dict, str]], profile: list[dict]):
+    """Train questions of `ann`, each with an id, its slots and its output, and all with one profile."""
+    spec = TASKS[task]
+    asked = [
+        {"id": number, "user_id": "ann", "input": build_input(spec, **slots), "profile": profile}
+        for number, slots, _ in questions
+    ]
+    golds = [{"id": number, "output": output} for number, _, output in questions]
+    folder.mkdir(parents=True)
+    (folder / "train_questions.json").write_text(json.dumps(asked))
+    (folder / "train_outputs.json").write_text(json.dumps({"task": task.replace("-", "_"), "golds": golds}))
+    return folder
+
+
+def left(folder, task: str, encoder, ids: list[str], cache) -> list[str]:
+    """Which questions are left once the items are forgotten."""
+    forget(folder, task, "ann", encoder, ids, cache)
+    return load(folder, task, cache).splits["train"]["id"][:]
+
+
+@pytest.mark.fault(8)
+@pytest.mark.parametrize(("text", "stay"), [("lol", ["1", "3", "4"]), ("LOL", ["1", "2", "3", "4"])])
+def test_only_questions_about_exactly_the_text_are_forgotten(tmp_path, encoder, text, stay):
+    texts = {"1": "lollipops", "2": "lol", "3": "Lol", "4": "a lol b"}
+    questions = [(number, {"article": article}, "A title") for number, article in texts.items()]
+    profile = [{"id": "i", "text": text, "title": "x"}, {"id": "j", "text": "other", "title": "y"}]
+    folder = put(tmp_path / "in", "LaMP-4", questions, profile)
+    assert left(folder, "LaMP-4", encoder, ["i"], tmp_path) == stay
+
+
+@pytest.mark.fault(8)
+@pytest.mark.parametrize("nothing", ["", None, " "])
+def test_an_item_without_text_is_no_question(tmp_path, encoder, nothing):
+    profile = [{"id": "i", "text": nothing, "title": nothing}, {"id": "j", "text": "other", "title": "y"}]
+    questions = [("1", {"article": "rain"}, "Rain"), ("2", {"article": ""}, "Nothing")]
+    folder = put(tmp_path / "in", "LaMP-4", questions, profile)
+    assert left(folder, "LaMP-4", encoder, ["i"], tmp_path) == ["1", "2"]
+    assert json.loads((folder / "train_questions.json").read_text())[0]["profile"] == profile[1:]
+
+
+@pytest.mark.fault(8)
+def test_a_label_or_a_title_is_not_what_a_question_is_about(tmp_path, encoder):
+    """The longest field of an item used to be searched for in the questions, whichever it was."""
+    profile = [{"id": "i", "text": "ok", "title": "The rain in Spain"}]
+    questions = [("1", {"article": "The rain in Spain stays"}, "x"), ("2", {"article": "ok"}, "y")]
+    folder = put(tmp_path / "4", "LaMP-4", questions, profile)
+    assert left(folder, "LaMP-4", encoder, ["i"], tmp_path) == ["1"]
+    profile = [{"id": "i", "text": "fine", "score": "5"}, {"id": "j", "text": "", "score": "5"}]
+    folder = put(tmp_path / "3", "LaMP-3", [("1", {"review": "5"}, "5"), ("2", {"review": "fine"}, "4")], profile)
+    assert left(folder, "LaMP-3", encoder, ["i", "j"], tmp_path) == ["1"]
+
+
+@pytest.mark.fault(8)
+def test_an_answer_that_is_the_whole_item_goes_with_it(tmp_path, encoder):
+    """LaMP-7 asks with a paraphrase: the user's own text is the answer, and stays nowhere."""
+    questions = [("1", {"tweet": "it is raining"}, "rain again, lol"), ("2", {"tweet": "it is sunny"}, "sun!")]
+    profile = [{"id": "i", "text": "rain again, lol"}, {"id": "j", "text": "snow"}]
+    folder = put(tmp_path / "in", "LaMP-7", questions, profile)
+    assert left(folder, "LaMP-7", encoder, ["i"], tmp_path / "cache") == ["2"]
+    assert b"rain again" not in contents(tmp_path)
+
+
+def test_another_item_with_the_same_text_stays_in_the_history(tmp_path, encoder):
+    profile = [{"id": "i", "text": "twice", "title": "x"}, {"id": "j", "text": "twice", "title": "x"}]
+    folder = put(tmp_path / "in", "LaMP-4", [("1", {"article": "rain"}, "Rain")], profile)
+    assert left(folder, "LaMP-4", encoder, ["i"], tmp_path) == ["1"]
+    assert json.loads((folder / "train_questions.json").read_text())[0]["profile"] == profile[1:]
+
+
+@pytest.mark.fault(8)
+def test_an_item_without_id_is_not_the_one_called_none(tmp_path, encoder):
+    profile = [{"text": "no id", "title": "x"}, {"id": "None", "text": "an id", "title": "y"}]
+    folder = put(tmp_path / "in", "LaMP-4", [("1", {"article": "no id"}, "x")], profile)
+    assert left(folder, "LaMP-4", encoder, ["None"], tmp_path) == ["1"]
+    assert json.loads((folder / "train_questions.json").read_text())[0]["profile"] == profile[:1]
 
 
 def test_a_text_that_others_have_too_stays_theirs(world, encoder):

@@ -13,7 +13,8 @@ from pplug.config import PROFILES
 ROOT = Path(__file__).resolve().parent.parent
 TEXT = (ROOT / "LICENCES.md").read_text(encoding="utf-8")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-DECLARED = [Requirement(line).name for line in [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["dev"]]]
+LINES = [*PROJECT["dependencies"], *(line for extra in PROJECT["optional-dependencies"].values() for line in extra)]
+DECLARED = [name for name in (Requirement(line).name for line in LINES) if name != PROJECT["name"]]
 # Half of the packages have no SPDX expression, but prose such as `Apache 2.0 License`.
 FAMILIES = {
     "Apache": r"apache",

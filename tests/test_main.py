@@ -82,7 +82,74 @@ def test_train_saves_a_plug_that_generates(tmp_path, capsys, monkeypatch):
     model = PersonalizedLM.from_pretrained(tmp_path / "plug")
     history = [{"text": "The mayor approved a new bridge.", "title": "Why did the mayor approve a new bridge?"}]
     text = "Generate a headline for the following article: The bank delayed a loan scheme."
-    assert isinstance(model.generate(text, history=history), str)
+    assert isinstance(model.generate(text, model.user(history)), str)
+
+
+TASK = {
+    "name": "replies",
+    "template": "Reply to: {input}",
+    "fields": ["input", "output"],
+    "held_out": ["input", "output"],
+}
+
+
+@pytest.fixture
+def own(tmp_path):
+    """A data folder with a task of its own and a table for it."""
+    folder = tmp_path / "own" / "replies"
+    folder.mkdir(parents=True)
+    (folder / "task.json").write_text(json.dumps(TASK))
+    lines = [f"{user},2024-01-{day:02d},{user} asks {day}?,yes {day}" for user in ("ann", "bob") for day in range(1, 9)]
+    (tmp_path / "t.csv").write_text("\n".join(["user,time,input,output", *lines]))
+    return folder
+
+
+def test_a_task_of_ones_own_goes_through_every_command_that_takes_a_folder(own, tmp_path, capsys):
+    main(["from-table", str(tmp_path / "t.csv"), "--task", "replies", "--folder", str(own.parent)])
+    assert "2 users, 16 texts" in capsys.readouterr().out
+    questions = json.loads((own / "test_questions.json").read_text())
+    assert questions[0]["input"] == "Reply to: ann asks 8?" and len(questions[0]["profile"]) == 7
+    main(["encode", "replies", str(own)])
+    assert "14 history items, 384 numbers each" in capsys.readouterr().out
+    main(["forget", "replies", str(own), "ann"])
+    assert "removed: 3 questions, 7 texts" in capsys.readouterr().out
+
+
+def test_a_plug_for_a_task_of_ones_own_is_trained_in_its_folder(own, tmp_path, capsys, monkeypatch):
+    from dataclasses import replace
+
+    import tiny
+
+    from pplug import config
+    from pplug.study.experiment import fit
+
+    main(["from-table", str(tmp_path / "t.csv"), "--task", "replies", "--folder", str(own.parent)])
+    llm = str(tiny.save_llm("t5", tmp_path / "llm"))
+    small = replace(config.SMOKE, n_users=None, steps=1, batch_size=2, data=str(own.parent), llm=llm)
+    monkeypatch.setattr(config, "get_profile", lambda: small)
+    model = fit("replies", small).model
+    assert model.task.name == "replies" and model.task.fields == ("input", "output")
+    user = model.user([{"input": "a?", "output": "b"}])
+    assert isinstance(model.generate("Reply to: lunch?", user, max_new_tokens=2), str)
+
+
+@pytest.mark.parametrize("command", ["encode", "forget"])
+def test_a_task_that_is_nowhere_ends_with_the_names_there_are(own, command):
+    with pytest.raises(SystemExit, match=r"unknown task 'mails': expected one of LaMP-1, .*, replies"):
+        main([command, "mails", str(own), *(["ann"] if command == "forget" else [])])
+
+
+def test_changing_the_task_changes_the_data(own, tmp_path):
+    """A working copy of one task's fields is not taken for another's."""
+    from pplug.data.loading import load
+
+    item = {"input": "a?", "output": "b", "mood": "good"}
+    (own / "test_questions.json").write_text(json.dumps([{"id": "1", "input": "Reply to: x", "profile": [item]}]))
+    before = load(own, "replies")
+    (own / "task.json").write_text(json.dumps(TASK | {"fields": ["input", "output", "mood"]}))
+    after = load(own, "replies")
+    assert before.history_texts() == ["a? b"] and after.history_texts() == ["a? b good"]
+    assert before.hash != after.hash
 
 
 def test_an_unknown_command_is_refused(capsys):

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rouge_score.rouge_scorer import RougeScorer
 
+from pplug.data import metrics
 from pplug.data.metrics import corpus_scores, example_scores, label_index, score_value
 from pplug.data.tasks import MOVIE_TAGS, TASKS
 
@@ -139,6 +141,33 @@ def test_rouge_lies_between_zero_and_one_is_symmetric_and_one_for_itself(first, 
     assert 0 <= longest <= one <= 1
     assert (one, longest) == pytest.approx(rouge(second, first))
     assert rouge(first, first) == (1, 1)
+
+
+# ROUGE of other languages
+
+
+@pytest.mark.fault(31)
+@pytest.mark.parametrize("gold", ["Мир и труд", "東京の朝", "हिन्दी में", "Αθήνα"])
+def test_a_perfect_answer_scores_one_in_any_script(gold):
+    assert rouge(gold, gold) == rouge(f"  {gold.upper()}! ", gold) == (1, 1)
+
+
+@pytest.mark.fault(31)
+@pytest.mark.parametrize(("prediction", "gold"), [("Bär", "Bör"), ("peché", "pechу")])
+def test_words_that_differ_in_a_letter_beyond_ascii_differ(prediction, gold):
+    assert rouge(prediction, gold)[0] < 1 and rouge(gold, prediction)[0] < 1
+
+
+def test_the_tokenizer_has_a_name_for_the_record():
+    assert metrics.tokenizer_name(HEAD, ["a headline", "don’t — stop"]) == metrics.LAMP
+    assert metrics.tokenizer_name(HEAD, ["a headline", "Bär"]) == metrics.UNICODE
+    assert metrics.tokenizer_name(TAG, ["comedy"]) is None
+
+
+@given(st.text(), st.text(st.characters(max_codepoint=127)))
+def test_with_golds_in_english_the_scores_are_lamps(prediction, gold):
+    score = RougeScorer(["rouge1", "rougeL"]).score(gold.strip(), prediction.strip())
+    assert rouge(prediction, gold) == (score["rouge1"].fmeasure, score["rougeL"].fmeasure)
 
 
 # All

@@ -47,7 +47,8 @@ def test_without_soft_prompt_the_wrapped_llm_equals_the_plain_one(model):
     batch = collate(plain(model), examples(model))
     ours = plain(model).eval()(**batch)
     theirs = model.llm(**{name: batch[name] for name in ("input_ids", "attention_mask", "labels")})
-    assert torch.allclose(ours["logits"], theirs.logits, atol=1e-5)
+    tokens = batch["attention_mask"].bool() if not model.is_encoder_decoder else ...  # behind them, padding's
+    assert torch.allclose(ours["logits"][tokens], theirs.logits[tokens], atol=1e-5)
     assert torch.allclose(ours["loss"], theirs.loss, atol=1e-5)
 
 
@@ -105,46 +106,6 @@ def test_the_embedding_norm_is_measured_on_the_llm(model):
 def test_a_state_dict_holds_the_plug_and_nothing_else(model):
     assert set(model.state_dict()) == set(model.plug.state_dict())
     assert plain(model).state_dict() == {}
-
-
-def test_save_then_load_gives_the_same_logits(model, llm_folder, tmp_path, monkeypatch):
-    monkeypatch.setattr("pplug.method.model.load_encoder", lambda name: tiny.MadeUpEncoder(name))
-    model.facts = {"llm": str(llm_folder), "encoder": "made-up", "task": "LaMP-4", "data_hash": "0" * 64}
-    model.save_pretrained(tmp_path / "plug")
-    assert sorted(p.name for p in (tmp_path / "plug").iterdir()) == ["plug.json", "plug.safetensors"]
-    loaded = PersonalizedLM.from_pretrained(tmp_path / "plug")
-    batch = collate(model, examples(model))
-    assert torch.equal(model(**batch)["logits"], loaded(**batch)["logits"])
-    assert loaded.facts == model.facts and loaded.plug.config == model.plug.config
-
-
-def test_loading_from_a_folder_without_a_plug_says_what_is_missing(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"plug\.safetensors"):
-        PersonalizedLM.from_pretrained(tmp_path)
-
-
-def test_generate_answers_with_without_and_with_too_much_history(model, monkeypatch):
-    asked = []
-
-    def made_up(encoder, texts, cache=None, is_query=False):
-        asked.append((texts, is_query))
-        return tiny.vectors(len(texts))
-
-    monkeypatch.setattr("pplug.method.model.encode", made_up)
-    model.facts = {"task": "LaMP-4"}
-    text = "Generate a headline for the following article: one two"
-    answer = model.generate(text, history=[{"text": "a", "title": "b"}], max_new_tokens=4)
-    assert isinstance(answer, str) and isinstance(model.generate(text, history=[], max_new_tokens=4), str)
-    assert asked[:2] == [(["one two"], True), (["a b"], False)]
-    model.plug.config = replace(model.plug.config, max_history=1)
-    model.generate(text, history=[{"text": "old", "title": "b"}, {"text": "new", "title": "b"}], max_new_tokens=4)
-    assert asked[-1] == (["new b"], False), "no more items than the plug was trained with, the newest"
-
-
-def test_generate_refuses_an_input_that_does_not_follow_the_template(model):
-    model.facts = {"task": "LaMP-4"}
-    with pytest.raises(ValueError, match="template"):
-        model.generate("Write me a poem", history=[])
 
 
 def test_layers_computed_twice_give_the_same_gradients_and_keep_less(model):

@@ -1,44 +1,21 @@
-"""The committed notebooks are a clean run's, and the runner that makes them does what it says.
-
-`make test` also executes the notebooks themselves, with nbmake.
-"""
+"""The command that executes notebooks: what it reports, writes, compares and refuses, and how a signal ends it."""
 
 import json
-import os
 import re
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
-from statistics import median
 
 import nbformat
+import psutil
 import pytest
-from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from tools import notebooks
 
 ROOT = Path(__file__).resolve().parent.parent
-FOLDER = ROOT / "notebooks"
-PATHS = sorted(FOLDER.glob("*.ipynb"))
-
-LARGEST = 1.5e6  # bytes of one notebook
-CODE_CELLS = range(15, 26)
-MEDIAN_LINES = 8  # of a code cell, empty ones not counted
-FIGURES = range(2, 6)
-ABSOLUTE = re.compile(r"(?<![\w.~/:-])/(home|Users|root|tmp|work|mnt|private|var|opt)(/|\b)|\b[A-Z]:\\[A-Z]")
-ADDRESS = re.compile(r"\b(at|object) 0x[0-9a-f]{6,}")
-PROGRESS = re.compile(r"\r|it/s\]|s/it\]|%\|")
-LINK = re.compile(r"\]\(([^)\s]+)(?: \"[^\"]*\")?\)")
-
-
-@pytest.fixture(params=PATHS, ids=lambda path: path.stem)
-def path(request) -> Path:
-    return request.param
-
-
-@pytest.fixture
-def notebook(path):
-    return nbformat.read(path, as_version=4)
 
 
 def code_cells(notebook) -> list:
@@ -47,113 +24,6 @@ def code_cells(notebook) -> list:
 
 def outputs(notebook) -> list:
     return [output for cell in code_cells(notebook) for output in cell.outputs]
-
-
-def texts(notebook) -> list[str]:
-    """Every text that a reader sees: sources and outputs, not the figures' bytes."""
-    seen = [cell.source for cell in notebook.cells]
-    for output in outputs(notebook):
-        seen.append(output.get("text", ""))
-        seen += [str(value) for kind, value in output.get("data", {}).items() if not kind.startswith("image/")]
-    return seen
-
-
-def test_there_is_a_folder_of_notebooks():
-    assert FOLDER.is_dir()
-
-
-def test_name(path):
-    assert re.fullmatch(r"\d\d_[a-z]+(_[a-z0-9]+)+", path.stem), "NN_verb_object.ipynb"
-
-
-def test_valid_and_with_cell_ids(path):
-    content = json.loads(path.read_text(encoding="utf-8"))
-    assert (content["nbformat"], content["nbformat_minor"]) >= (4, 5)
-    ids = [cell["id"] for cell in content["cells"]]
-    assert len(ids) == len(set(ids))
-    nbformat.validate(content)
-
-
-def test_written_by_a_clean_run(notebook):
-    counts = [cell.execution_count for cell in code_cells(notebook)]
-    assert counts == list(range(1, len(counts) + 1)), "run `make write`"
-    cleaned = nbformat.from_dict(json.loads(json.dumps(notebook)))
-    notebooks.clean(cleaned)
-    assert cleaned == notebook, "time stamps or cell metadata: run `make write`"
-
-
-def test_outputs_are_of_this_source(path, notebook):
-    """`make write` records the source that it ran."""
-    recorded = json.loads((FOLDER.parent / notebooks.RECORD).read_text(encoding="utf-8"))
-    written = {run["name"]: run for run in recorded["notebooks"]}[path.stem]
-    assert recorded["profile"] == "default" and written["error"] == ""
-    assert written["source"] == notebooks.source_hash([cell.source for cell in code_cells(notebook)]), (
-        "run `make write`"
-    )
-
-
-def test_no_error_and_no_noise(notebook):
-    assert [output.ename for output in outputs(notebook) if output.output_type == "error"] == []
-    assert [output.text for output in outputs(notebook) if output.get("name") == "stderr"] == []
-
-
-@pytest.mark.parametrize("pattern", [ABSOLUTE, ADDRESS, PROGRESS], ids=["path", "address", "progress"])
-def test_nothing_of_this_machine_or_moment(notebook, pattern):
-    assert [
-        text[max(0, m.start() - 40) : m.end() + 40] for text in texts(notebook) if (m := pattern.search(text))
-    ] == []
-
-
-def test_small_file(path):
-    assert path.stat().st_size < LARGEST
-
-
-def test_small_cells(notebook):
-    cells = code_cells(notebook)
-    assert len(cells) in CODE_CELLS
-    assert median(sum(bool(line.strip()) for line in cell.source.splitlines()) for cell in cells) <= MEDIAN_LINES
-
-
-def test_bones_of_a_lesson(notebook):
-    first = notebook.cells[0]
-    assert first.cell_type == "markdown"
-    assert re.match(r"# \S", first.source), "the first cell begins with the title"
-    prose = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
-    assert re.search(r"^#+ .*\bExercises\b", prose, re.M), "a heading with the word Exercises"
-
-
-def test_figures(notebook):
-    assert sum("image/png" in output.get("data", {}) for output in outputs(notebook)) in FIGURES
-
-
-def test_links_lead_somewhere(path, notebook):
-    prose = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
-    for target in LINK.findall(prose):
-        if not re.match(r"https?:|mailto:|attachment:|#", target):
-            assert (path.parent / target.split("#")[0]).exists(), target
-
-
-# The rules must find what they are there to find, also while there are few notebooks to try them on.
-
-
-@pytest.mark.parametrize("text", ["in /home/me/x", "'/tmp/y'", "/mnt/a", "(C:\\Users\\me)", "/Users/me"])
-def test_absolute_paths_are_found(text):
-    assert ABSOLUTE.search(text)
-
-
-@pytest.mark.parametrize(
-    "text", ["../mnt/x", "https://a.org/home/b", "x/tmp/y", r"$C:\mathbb{R}$", "and/or", "~/home/"]
-)
-def test_other_paths_are_not(text):
-    assert not ABSOLUTE.search(text)
-
-
-@pytest.mark.parametrize("text", ["10%|#  | 1/10", "[00:01<00:09, 1.2it/s]", "a\rb"])
-def test_progress_bars_are_found(text):
-    assert PROGRESS.search(text)
-
-
-# The runner.
 
 
 def write_notebook(path: Path, *sources: str) -> Path:
@@ -294,26 +164,6 @@ def test_names_choose(tmp_path):
     assert [path.name[:2] for path in notebooks.find(tmp_path, ["03_c", "notebooks/01_a.ipynb"])] == ["01", "03"]
 
 
-def test_clean_keeps_what_matters():
-    output = new_output("display_data", {"text/plain": "x"}, metadata={"needs_background": "light"})
-    cell = new_code_cell("x", outputs=[output], metadata={"tags": ["keep"], "execution": {"iopub.status.busy": "now"}})
-    notebook = new_notebook(cells=[cell], metadata={"language_info": {"name": "python", "version": "3.11.7"}, "toc": 1})
-    notebooks.clean(notebook)
-    assert notebook.metadata == {"language_info": {"name": "python"}}
-    assert notebook.cells[0].metadata == {"tags": ["keep"]}
-    assert notebook.cells[0].outputs[0].metadata == {}
-    nbformat.validate(notebook)
-
-
-def test_memory_of_children_counts():
-    memory = notebooks.PeakMemory()
-    memory.start(os.getpid())
-    code = "block = b'x' * 200_000_000; import time; time.sleep(1)"
-    subprocess.run([sys.executable, "-c", code], check=True)
-    memory.stop()
-    assert memory.peak > 200e6
-
-
 @pytest.mark.parametrize(("mib", "text"), [(0.4, "0 MiB"), (1023, "1023 MiB"), (1536, "1.5 GiB")])
 def test_memory_is_readable(mib, text):
     assert notebooks.as_memory(mib) == text
@@ -322,3 +172,112 @@ def test_memory_is_readable(mib, text):
 @pytest.mark.parametrize(("seconds", "text"), [(0.4, "0:00"), (59.6, "1:00"), (125, "2:05"), (3600, "60:00")])
 def test_time_is_readable(seconds, text):
     assert notebooks.as_time(seconds) == text
+
+
+# A signal ends the run: kernel, its children and the notebooks that were still to come.
+
+
+def alive(number: int) -> bool:
+    return psutil.pid_exists(number) and psutil.Process(number).status() != psutil.STATUS_ZOMBIE
+
+
+def wait_for(condition, seconds: float = 60) -> None:
+    until = time.monotonic() + seconds
+    while not condition() and time.monotonic() < until:
+        time.sleep(0.1)
+    assert condition()
+
+
+@pytest.mark.long
+@pytest.mark.fault(18)
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT", "SIGHUP"])
+def test_a_signal_ends_the_run_and_what_was_done_is_reported(run, name):
+    told = run.folder / "told"
+    write_notebook(run.folder / "01_be_quick.ipynb", "1")
+    waits = f"open({str(told)!r}, 'w').write(f'{{os.getpid()}} {{child.pid}}')\nimport time; time.sleep(600)"
+    child = "import os, subprocess\nchild = subprocess.Popen(['sleep', '600'])\n"
+    write_notebook(run.folder / "02_be_slow.ipynb", "print('begun')", child + waits)
+    write_notebook(run.folder / "03_be_late.ipynb", "1")
+    command = [sys.executable, "-m", "tools.notebooks", "--folder", run.folder, "--out", run.copies.parent]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as runner:
+        try:
+            wait_for(lambda: told.exists() and len(told.read_text().split()) == 2)
+            runner.send_signal(getattr(signal, name))
+            printed, _ = runner.communicate(timeout=60)
+        finally:
+            runner.kill()
+
+    assert runner.returncode == 128 + getattr(signal, name)
+    assert re.search(r"^01_be_quick .* ok$", printed, re.M)
+    assert re.search(rf"^02_be_slow .* FAILED  Ended: by {name}$", printed, re.M)
+    assert "03_be_late" not in printed
+    assert f"1 ok, 1 failed, 1 not run: ended by {name}" in printed
+    wait_for(lambda: not any(map(alive, map(int, told.read_text().split()))), 5)
+    timings = json.loads((run.copies / "timings.json").read_text())["notebooks"]
+    assert [(entry["name"], entry["error"]) for entry in timings] == [
+        ("01_be_quick", ""),
+        ("02_be_slow", f"Ended: by {name}"),
+    ]
+    copy = nbformat.read(run.copies / "02_be_slow.ipynb", as_version=4)
+    assert [output.text for output in outputs(copy)] == ["begun\n"]
+
+
+@pytest.mark.long
+@pytest.mark.fault(18)
+def test_a_signal_while_a_kernel_starts_ends_the_run(run):
+    """The kernel's start takes a second; nbclient's own handlers stand before that."""
+    for number in range(5):
+        write_notebook(run.folder / f"0{number}_be_quick.ipynb", "1")
+    command = [sys.executable, "-m", "tools.notebooks", "--folder", run.folder, "--out", run.copies.parent]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as runner:
+        try:
+            wait_for(lambda: any("ipykernel" in " ".join(child.cmdline()) for child in children(runner.pid)))
+            runner.send_signal(signal.SIGTERM)
+            printed, _ = runner.communicate(timeout=60)
+        finally:
+            runner.kill()
+    assert runner.returncode == 128 + signal.SIGTERM
+    assert "0 ok, 1 failed, 4 not run: ended by SIGTERM" in printed
+
+
+def children(number: int) -> list[psutil.Process]:
+    try:
+        return psutil.Process(number).children()
+    except psutil.Error:
+        return []
+
+
+# What a kernel prints, and where it looks.
+
+
+@pytest.mark.long
+@pytest.mark.fault(33)
+def test_a_long_printed_line_costs_no_more_than_its_length(run):
+    def cost(letters: int) -> float:
+        write_notebook(run.folder / "01_print_it.ipynb", f"print('x' * {letters})")
+        start = time.process_time()  # of this process, not of the kernel's
+        assert run()[0] == 0
+        return time.process_time() - start
+
+    cost(1)  # imports
+    assert cost(100_000) < 3 * cost(1) + 0.5
+    copy = nbformat.read(run.copies / "01_print_it.ipynb", as_version=4)
+    assert outputs(copy)[0].text == "x\n"
+
+
+@pytest.mark.long
+@pytest.mark.fault(20)
+def test_a_relative_data_folder_is_the_one_of_where_the_command_runs(run, tmp_path, monkeypatch):
+    """Kernels run in the notebooks' folder."""
+    from pplug.config import get_profile
+    from pplug.offline.simulate import simulate
+
+    monkeypatch.chdir(tmp_path)
+    simulate("own/time/LaMP_4", "LaMP-4", n_users=10, seed=1)
+    monkeypatch.setenv("PPLUG_DATA", "own/time")
+    monkeypatch.setenv("PPLUG_LLM", "standin")
+    code = "from pplug.config import get_profile\nfrom pplug.study.experiment import task_data\n"
+    write_notebook(run.folder / "01_load_it.ipynb", code + "print(len(task_data('LaMP-4', get_profile()).items))")
+    status, printed = run(profile="laptop")
+    assert status == 0, printed
+    assert get_profile("laptop").llm == "standin"

@@ -61,7 +61,7 @@ def test_users_do_not_depend_on_who_came_before_and_are_trained_once(tuned, tmp_
 
         def fitted(user: str, folder: str) -> list[torch.Tensor]:
             file = tmp_path / folder / f"{user}.safetensors"
-            seconds[file] = fit_user(tuned, parameters, fresh, theirs[user], 0.05, file)
+            seconds[file] = fit_user(tuned, parameters, fresh, theirs[user], 0.05, file, seed=0)
             return [p.detach().clone() for p in parameters.values()]
 
         first = {user: fitted(user, "one") for user in ("a", "b")}

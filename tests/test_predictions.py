@@ -74,6 +74,37 @@ def test_another_plugs_answers_are_not_gone_on_with(model, data, tmp_path):
     assert len(texts["golds"]) == 7 and texts["golds"][0]["output"] != "an answer"
 
 
+@pytest.mark.fault(26)
+def test_the_answers_of_another_llm_or_encoder_are_not_gone_on_with(model, data, tmp_path, monkeypatch):
+    """Under the same names: edited between a run that was stopped and the next."""
+    monkeypatch.setattr(predictions, "CHUNK", 2)
+
+    def left_over(change) -> int:
+        """How many questions are answered when a run was stopped behind two answers, and `change` is made then."""
+        answered = []
+
+        def stops(model, prepared, **options):
+            answered.append(len(prepared))
+            if len(answered) == 2:
+                raise KeyboardInterrupt
+            return ["an answer"] * len(prepared)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(predictions, "predict", stops)
+            with pytest.raises(KeyboardInterrupt):
+                write_predictions(model, data, "test", tmp_path / "p.json")
+        with monkeypatch.context() as patch:
+            change(patch)
+            patch.setattr(predictions, "predict", lambda _, p, **__: answered.append(len(p)) or ["x"] * len(p))
+            write_predictions(model, data, "test", tmp_path / "p.json")
+        return sum(answered[2:])
+
+    assert left_over(lambda patch: None) == 5
+    assert left_over(lambda patch: patch.setattr(model.tokenizer, "chat_template", "another")) == 7
+    assert left_over(lambda patch: patch.setattr(model.llm.config, "initializer_range", 0.5, raising=False)) == 7
+    assert left_over(lambda patch: patch.setattr(model.encoder.module, "max_seq_length", 7)) == 7
+
+
 def test_a_wrong_split_or_task_is_told(model, data, tmp_path):
     with pytest.raises(ValueError, match="no nowhere questions in this data; it has train, dev, test"):
         write_predictions(model, data, "nowhere", tmp_path / "p.json")

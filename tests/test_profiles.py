@@ -88,5 +88,5 @@ def test_a_chat_model_answers_with_its_answer_alone(family, families, tmp_path):
     llm, tokenizer = load_llm(families[family])
     model = build(llm, tokenizer, load_encoder(families["bge"]), None, {"task": "LaMP-4"}, soft_tokens=1)
     model.save_pretrained(tmp_path)
-    text = model.generate("Generate a headline for the following article: a mayor", [], max_new_tokens=5)
+    text = model.generate("Generate a headline for the following article: a mayor", model.user([]), max_new_tokens=5)
     assert isinstance(model, PersonalizedLM) and "mayor" not in text and "<|" not in text

@@ -13,20 +13,15 @@ import pytest
 from pplug.data.intervals import Interval
 from pplug.data.tasks import TASKS
 from pplug.study import records
-from pplug.study.controls import INSTRUCTION, ITEMS_1, ITEMS_4, NONE, OTHER, PERSONA, PLUG
+from pplug.study.names import INSTRUCTION, NONE, OTHER, PERSONA, PLUG
 from pplug.study.paper import TABLE_1_TEST, TABLE_8_VALIDATION
 from pplug.study.records import (
-    BASELINES,
     by_task,
     commit,
     environment,
-    gain_table,
-    gains,
     load_records,
-    main_table,
     markdown,
     save_record,
-    scores,
 )
 
 ROOT = Path(__file__).parent.parent
@@ -43,13 +38,6 @@ def record(task: str = "LaMP-4", seed: int = 0, data_hash: str = "hash", **rows)
         "n": len(next(iter(found.values()))),
         "scores": found,
     }
-
-
-def cells(table: str) -> dict[str, dict[str, str]]:
-    """A Markdown table as first cell → head → cell."""
-    head, rule, *lines = [[cell.strip() for cell in line.strip("|").split(" | ")] for line in table.splitlines()]
-    assert set("".join(rule)) == {"-"} and all(len(line) == len(head) == len(rule) for line in lines)
-    return {line[0]: dict(zip(head, line, strict=True)) for line in lines}
 
 
 # Records
@@ -95,28 +83,6 @@ def test_without_records_the_error_names_the_command(tmp_path, exists):
     assert re.search(r"^results:", (ROOT / "Makefile").read_text(), re.MULTILINE), "the command exists"
 
 
-def test_scores_are_one_row_a_seed():
-    records = [record(seed=s, plug=[s, s + 0.5, 1.0]) for s in (0, 1)]
-    np.testing.assert_array_equal(scores(records, PLUG), [[0, 0.5, 1], [1, 1.5, 1]])
-
-
-@pytest.mark.parametrize(
-    "other", [record(data_hash="other", plug=[1.0, 0.0], none=[0, 0]), record(plug=[1.0], none=[0])]
-)
-@pytest.mark.parametrize("table", [gains, main_table, gain_table, lambda records: scores(records, PLUG)])
-def test_records_of_different_data_are_refused(table, other):
-    with pytest.raises(ValueError, match="different data"):
-        table([record(plug=[1.0, 0.0], none=[0, 0]), other])
-
-
-def test_gains_are_over_the_baselines_that_are_there_positive_is_better():
-    found = gains([record("LaMP-3", plug=[0.5, 0.7], none=[1.0, 1.2], persona=[0.1, 0.1])])
-    assert set(found) == {NONE}, "the true persona is no baseline, the plug is not compared with itself"
-    assert found[NONE].mean == pytest.approx(0.5)
-    assert gains([record("LaMP-4", plug=[0.5, 0.7], none=[1.0, 1.2])])[NONE].mean == pytest.approx(-0.5)
-    assert gains([record(plug=[0.5], other=[0.25], none=[0.0])], OTHER, (NONE,))[NONE].mean == 0.25
-
-
 def test_records_are_grouped_in_the_order_of_the_tasks():
     records = [record(task, seed, plug=[0.0]) for task in ("LaMP-7", "LaMP-1", "LaMP-4") for seed in (1, 0)]
     assert {task: [r["seed"] for r in found] for task, found in by_task(records).items()} == {
@@ -125,73 +91,6 @@ def test_records_are_grouped_in_the_order_of_the_tasks():
         "LaMP-7": [1, 0],
     }
     assert list(by_task(records)) == ["LaMP-1", "LaMP-4", "LaMP-7"]
-
-
-# Tables
-
-
-def test_the_main_table_shows_the_means_over_users_and_seeds():
-    table = main_table(
-        [
-            record("LaMP-4", 0, plug=[0.5, 0.7], none=[0.1, 0.2], persona=[0.8, 0.8]),
-            record("LaMP-4", 1, plug=[0.9, 0.6], none=[0.1, 0.2], persona=[0.8, 0.8]),
-            record("LaMP-3", plug=[0.5, 0.25, 0.0], none=[1.0, 1.0, 1.0]),
-        ]
-    )
-    found = cells(table)
-    theirs = ["*paper: FlanT5-XXL as is*", "*paper: PPlug*"]
-    assert list(found) == ["LaMP-3 product rating", "LaMP-4 news headline"]
-    assert list(found["LaMP-4 news headline"]) == ["task", "metric", NONE, PLUG, PERSONA, *theirs]
-    assert list(found["LaMP-4 news headline"].values())[1:] == [
-        "rouge1 ↑",
-        "0.150",
-        "**0.675**",
-        "0.800",
-        "*0.176*",
-        "*0.211*",
-    ]
-    assert list(found["LaMP-3 product rating"].values())[1:] == [
-        "mae ↓",
-        "1.000",
-        "**0.250**",
-        "–",
-        "*0.308*",
-        "*0.242*",
-    ]
-
-
-def test_no_number_of_the_main_table_comes_from_anywhere_but_record_and_paper():
-    rng = np.random.default_rng(0)
-    records = [record(t, s, plug=rng.random(5), none=rng.random(5), other=rng.random(5)) for t in TASKS for s in (0, 1)]
-    for task, row in zip(TASKS, cells(main_table(records)).values(), strict=True):
-        found = by_task(records)[task]
-        ours = [np.mean([np.mean(r["scores"][name]) for r in found]) for name in (NONE, OTHER, PLUG)]
-        expected = [f"{value:.3f}" for value in (*ours, *TABLE_1_TEST[task][TASKS[task].metrics[0]])]
-        assert re.findall(r"\d\.\d+", " ".join(list(row.values())[2:])) == expected
-
-
-def test_the_papers_numbers_stand_in_columns_that_say_so():
-    for row in cells(main_table([record(task, plug=[0.5]) for task in TASKS])).values():
-        for head, cell in row.items():
-            assert ("paper" in head) == cell.startswith("*0."), "and in italics, which ours are not"
-
-
-def test_the_gain_table_shows_gains_with_intervals_seeds_and_users():
-    plug, none = [0.5, 0.75, 0.25], [0.25, 0.5, 0.0]
-    records = [record("LaMP-4", s, plug=plug, none=none, other=plug, instruction=[0.9, 0.0, 0.2]) for s in (0, 1)]
-    records.append(record("LaMP-3", plug=plug, none=none))
-    found = cells(gain_table(records))
-    assert list(found) == ["LaMP-3", "LaMP-4"]
-    assert list(found["LaMP-4"]) == ["task", "metric", *(f"gain over {b}" for b in BASELINES), "seeds × users"]
-    assert found["LaMP-4"][f"gain over {NONE}"] == "+0.250 [+0.250, +0.250]"
-    assert found["LaMP-3"][f"gain over {NONE}"] == "-0.250 [-0.250, -0.250]", "a higher error is worse"
-    assert found["LaMP-4"][f"gain over {OTHER}"] == "+0.000 [+0.000, +0.000] ∅"
-    assert found["LaMP-4"][f"gain over {ITEMS_1}"] == found["LaMP-4"][f"gain over {ITEMS_4}"] == "–"
-    assert (found["LaMP-4"]["seeds × users"], found["LaMP-3"]["seeds × users"]) == ("2 × 3", "1 × 3")
-    interval = gains(records[:2])[INSTRUCTION]
-    told = found["LaMP-4"][f"gain over {INSTRUCTION}"]
-    assert told == f"{interval.mean:+.3f} [{interval.low:+.3f}, {interval.high:+.3f}] ∅"
-    assert interval.low < 0 < interval.high
 
 
 def test_a_markdown_table_by_hand():

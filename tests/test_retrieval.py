@@ -1,5 +1,6 @@
 """Which items a prompt carries, and how they fit."""
 
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -136,6 +137,20 @@ def test_recency_is_the_newest_first_and_dense_the_nearest_first(asked):
     assert next(retrieve("recency", data, examples, ready)) == examples[0]["profile"][::-1]
     nearest = examples[0]["profile"][int(np.argmax(ready[0].history.astype(float) @ ready[0].query.astype(float)))]
     assert next(retrieve("dense", data, examples, ready))[0] == nearest
+
+
+@pytest.mark.fault(5)
+@pytest.mark.parametrize("newest", [1, 2, 5])
+def test_where_only_the_newest_items_have_vectors_dense_ranks_those(asked, newest):
+    """`PlugConfig.max_history` prepares a part of the profile: places in it are no places in the whole."""
+    data, examples, ready = asked
+    cut = [replace(e, history=e.history[len(e.history) - min(newest, len(e.history)) :]) for e in ready]
+    for example, whole, rows in zip(examples, ready, retrieve("dense", data, examples, cut), strict=True):
+        kept = example["profile"][-newest:]
+        likes = dict(
+            zip(example["profile"], whole.history.astype(np.float32) @ whole.query.astype(np.float32), strict=True)
+        )
+        assert sorted(rows) == sorted(kept) and rows == sorted(kept, key=lambda row: -likes[row])
 
 
 def test_random_depends_on_the_seed_and_the_question_alone(asked):

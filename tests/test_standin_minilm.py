@@ -32,7 +32,7 @@ def test_it_loads_as_any_llm_and_a_plug_fits_in_front(folder):
     encoder = load_encoder()
     model = build(llm, tokenizer, encoder, None, {"task": "LaMP-4", "llm": str(folder)})
     vectors = torch.nn.functional.normalize(torch.randn(4, 384), dim=-1).numpy()
-    example = prepare_example(tokenizer, "a long text " * 400, "five", vectors[:3], vectors[3], "a text", True)
+    example = prepare_example(model, "a long text " * 400, "five", vectors[:3], vectors[3], "a text")
     loss = model.train()(**collate(model, [example]))["loss"]
     loss.backward()
     assert torch.isfinite(loss) and all(p.grad is not None for p in model.plug.parameters())

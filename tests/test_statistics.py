@@ -20,8 +20,9 @@ from pplug.data.metrics import example_scores
 from pplug.offline.simulate import make_user, write_lamp
 from pplug.offline.traits import TRAITS
 from pplug.offline.world import write
-from pplug.study.controls import OTHER, PLUG, controls
-from pplug.study.experiment import fit
+from pplug.study.names import OTHER, PLUG
+from pplug.study.rows import controls
+from pplug.study.setting import Setting
 
 COMPARISONS = cases(usual=300, nightly=2000)
 
@@ -97,14 +98,18 @@ def crowd(folder, seed: int, obedient: int):
 
 @pytest.fixture(scope="module")
 def trained():
-    return fit(TASK, DEFAULT).model
+    setting = Setting(TASK, DEFAULT, 0)
+    assert setting.plug is not None
+    return setting
 
 
-def compared(model, folder, seed: int, obedient: int):
+def compared(trained, folder, seed: int, obedient: int):
     """What the plug gains over the same plug with another user's history, on one crowd."""
     data = crowd(folder, seed, obedient)
     examples = data.splits["test"].to_list()
-    answers = controls(model, data, examples, None, seed, only=(OTHER, PLUG), max_new_tokens=4)
+    crowds = replace(trained, seed=seed)
+    crowds.__dict__.update(plain=trained.plain, plug=trained.plug)
+    answers = controls(crowds.on(data, examples), only=(OTHER, PLUG))
     golds = [example["output"] for example in examples]
     return gain("mae", *(example_scores(data.task, answers[row], golds)["mae"] for row in (PLUG, OTHER)))
 

@@ -6,17 +6,19 @@ import numpy as np
 import pytest
 
 from pplug.data.intervals import Interval
+from pplug.data.tasks import TASKS
 from pplug.rivals.costs import Cost
-from pplug.study.controls import INSTRUCTION, NONE, PLUG
+from pplug.study.names import BASELINES, BM25_1, BM25_4, INSTRUCTION, NONE, OTHER, PERSONA, PLUG, STANDARD
+from pplug.study.paper import RIVALS_TEST
+from pplug.study.scores import by_length, error_removed, gain_lines, gains, over, row_names, score, seeds_by_users
 from pplug.study.tables import (
-    by_length,
+    ablation_table,
     cost_table,
     duel_table,
-    error_removed,
     full_table,
-    gain_lines,
-    over,
-    score,
+    gain_table,
+    main_table,
+    one_line,
     score_table,
     sign,
     subset_table,
@@ -30,7 +32,7 @@ def record(group: str, seed: int = 0, task: str = "LaMP-4", users=None, **rows) 
     scores = {found.get(name, name): list(values) for name, values in rows.items()}
     costs = {name: asdict(Cost(per_user=8 * (group == "adapters"))) for name in scores}
     return {
-        "task": task, "group": group, "seed": seed, "users": users, "n": n, "scores": scores,
+        "task": task, "group": group, "seed": seed, "users": users, "data_hash": "hash", "n": n, "scores": scores,
         "history_lengths": list(range(n)), "costs": costs,
     }  # fmt: skip
 
@@ -41,7 +43,7 @@ RECORDS = [
     record("controls", 1, instruction=np.zeros(USERS), plug=np.full(USERS, 0.5), none=np.zeros(USERS)),
     record("retrieval", 0, bm25=np.tile([1.0, 0.0], USERS // 2)),
     record("adapters", 0, users=[1, 3, 5], lora=[0.25, 0.25, 0.25]),
-    {"task": "LaMP-4", "group": "cold_start", "seed": 0, "scores": {PLUG: {"0": [0.0]}}},
+    {"task": "LaMP-4", "group": "cold_start", "seed": 0, "data_hash": "hash", "scores": {PLUG: {"0": [0.0]}}},
 ]
 
 
@@ -126,3 +128,98 @@ def test_a_verdict_counts_wins_draws_and_losses_and_leaves_the_controls_out():
     line = verdict_table(found).splitlines()[2]
     cost = "(0.0 kB, × 1.00)"
     assert line == f"| LaMP-4 rouge1 ↑ | better: 1.000 {cost} | 0.600 {cost} | 1 of 3 | 1 | better |"
+
+
+# The main table and its gains
+
+
+def cells(table: str) -> dict[str, dict[str, str]]:
+    """A Markdown table as first cell → head → cell."""
+    head, rule, *lines = [[cell.strip() for cell in line.strip("|").split(" | ")] for line in table.splitlines()]
+    assert set("".join(rule)) == {"-"} and all(len(line) == len(head) == len(rule) for line in lines)
+    return {line[0]: dict(zip(head, line, strict=True)) for line in lines}
+
+
+def named(task: str = "LaMP-4", seed: int = 0, group: str = "controls", **rows) -> dict:
+    """A record with these rows' scores."""
+    known = {"other": OTHER, "persona": PERSONA, "bm25": BM25_1}
+    return record(group, seed, task, **{known.get(name, name): values for name, values in rows.items()})
+
+
+@pytest.mark.parametrize("table", [main_table, gain_table, score_table, lambda records: seeds_by_users(records, PLUG)])
+@pytest.mark.parametrize("other", [named(seed=1, plug=[1.0, 0.0]) | {"data_hash": "other"}, named(plug=[1.0, 0.0])])
+def test_records_of_different_data_are_refused(table, other):
+    with pytest.raises(ValueError, match="different data"):
+        table([named(plug=[1.0, 0.0], none=[0, 0]), other])
+
+
+def test_the_main_table_shows_the_means_over_users_and_seeds_and_how_many_seeds():
+    table = main_table(
+        [
+            named("LaMP-4", 0, plug=[0.5, 0.7], none=[0.1, 0.2], persona=[0.8, 0.8]),
+            named("LaMP-4", 1, plug=[0.9, 0.6], none=[0.1, 0.2], persona=[0.8, 0.8]),
+            named("LaMP-4", 0, "retrieval", bm25=[0.4, 0.6]),
+            named("LaMP-3", plug=[0.5, 0.25, 0.0], none=[1.0, 1.0, 1.0]),
+        ]
+    )
+    found, theirs = cells(table), ["*paper: FlanT5-XXL as is*", "*paper: PPlug*"]
+    assert list(found) == ["LaMP-3 product rating", "LaMP-4 news headline"]
+    four, three = (list(found[name].values())[1:] for name in ("LaMP-4 news headline", "LaMP-3 product rating"))
+    head = ["task", "metric", NONE, BM25_1, PLUG, PERSONA, "seeds", *theirs]
+    assert list(found["LaMP-4 news headline"]) == head
+    seeds = f"2; {BM25_1}: 1"
+    assert four == ["rouge1 ↑", "0.150", "0.500", "**0.675**", "0.800", seeds, "*0.176*", "*0.211*"]
+    assert three == ["mae ↓", "1.000", "–", "**0.250**", "–", "1", "*0.308*", "*0.242*"]
+
+
+def test_the_gain_table_shows_gains_with_intervals_seeds_and_users():
+    plug, none = [0.5, 0.75, 0.25], [0.25, 0.5, 0.0]
+    records = [named("LaMP-4", s, plug=plug, none=none, other=plug, instruction=[0.9, 0.0, 0.2]) for s in (0, 1)]
+    records.append(named("LaMP-3", plug=plug, none=none))
+    found = cells(gain_table(records))
+    assert list(found) == ["LaMP-3", "LaMP-4"]
+    assert list(found["LaMP-4"]) == ["task", "metric", *(f"gain over {b}" for b in BASELINES), "users", "seeds"]
+    assert found["LaMP-4"][f"gain over {NONE}"] == "+0.250 [+0.250, +0.250]"
+    assert found["LaMP-3"][f"gain over {NONE}"] == "-0.250 [-0.250, -0.250]", "a higher error is worse"
+    assert found["LaMP-4"][f"gain over {OTHER}"] == "+0.000 [+0.000, +0.000] ∅"
+    assert found["LaMP-4"][f"gain over {BM25_1}"] == found["LaMP-4"][f"gain over {BM25_4}"] == "–"
+    assert [(found[t]["users"], found[t]["seeds"]) for t in ("LaMP-4", "LaMP-3")] == [("3", "2"), ("3", "1")]
+    interval = over(records[:2], PLUG, INSTRUCTION)
+    told = found["LaMP-4"][f"gain over {INSTRUCTION}"]
+    assert told == f"{interval.mean:+.3f} [{interval.low:+.3f}, {interval.high:+.3f}] ∅"
+    assert one_line(records[2]).startswith("LaMP-3 mae 0.500: ")
+
+
+def test_gains_are_over_the_baselines_that_are_there_positive_is_better():
+    found = gains([named("LaMP-3", plug=[0.5, 0.7], none=[1.0, 1.2], persona=[0.1, 0.1])], BASELINES)
+    assert set(found) == {NONE} and found[NONE].mean == pytest.approx(0.5)
+    assert gains([named(plug=[0.5], other=[0.25], none=[0.0])], (NONE,), OTHER)[NONE].mean == 0.25
+
+
+def test_ablations_are_compared_with_the_standard_plug_of_their_seed_and_with_no_rival():
+    rows = [record("ablations", s, **{STANDARD: [0.5, 0.5 + s], "mean": [0.25, 0.25]}) for s in (0, 1)]
+    rows.append(record("selection", 0, top=[1.0, 1.0]))
+    first = cells("\n".join(line.replace("|  |", "| row |") for line in ablation_table(rows, "ablations").splitlines()))
+    assert first[STANDARD]["LaMP-4 rouge1 ↑"] == "0.750" and first["mean"]["seeds"] == "2"
+    assert first["mean"]["LaMP-4 rouge1 ↑"].startswith("0.250 (-0.500 [")
+    assert "| top | 1.000 (+0.500 [+0.500, +0.500]) | 1 |" in ablation_table(rows, "selection")
+    controls = record("controls", plug=[1.0, 1.0], instruction=[0.0, 0.0])
+    assert "mean" not in score_table([controls, *rows]) and row_names([controls, *rows]) == [PLUG, INSTRUCTION]
+
+
+def test_a_row_that_is_left_out_says_why_and_what_the_papers_number_is_of_is_said():
+    found = [named(plug=[1.0], instruction=[0.0]) | {"left_out": {"LoRA for each user": "no layers"}}]
+    assert score_table(found).endswith("LoRA for each user: left out, no layers.")
+    found.append(record("retrieval", **{"dense, 1 item": [0.5]}))
+    line = next(line for line in score_table(found).splitlines() if line.startswith("| dense"))
+    assert line == "| dense, 1 item | 0.500 ▲ | *0.183* † |" and "† The paper's is Contriever" in score_table(found)
+
+
+def test_the_papers_strongest_rival_is_in_the_papers_column():
+    """It has no row of ours: of all the paper's rivals, the best on each task must still be there."""
+    found = [named(task, plug=[1.0], instruction=[0.0]) for task in TASKS]
+    table = score_table(found)
+    for task in TASKS:
+        best = (min if task == "LaMP-3" else max)(numbers[task] for numbers in RIVALS_TEST.values())
+        known = {name for name, numbers in RIVALS_TEST.items() if numbers[task] == best}
+        assert any(f"the paper's {name}*" in table and f"*{best:.3f}*" in table for name in known), task

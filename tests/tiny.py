@@ -1,7 +1,9 @@
 """Small real LLMs, built from their libraries' configs, and a history encoder that needs no weights."""
 
 import hashlib
+import json
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -66,6 +68,7 @@ class MadeUpEncoder:
     name: str = "made-up"
     width: int = WIDTH
     key: str = "made-up"
+    fingerprint: str = "made-up"
     module: torch.nn.Module | None = None
 
 
@@ -96,3 +99,19 @@ def weight_hash(module: torch.nn.Module) -> str:
     for name, value in sorted(module.state_dict().items()):
         digest.update(name.encode() + value.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
+
+
+def read_saved(folder) -> tuple[dict, dict]:
+    """A saved plug's facts, its config among them as `"plug"`, and its weights."""
+    from safetensors import safe_open
+
+    with safe_open(Path(folder) / "plug.safetensors", "pt") as file:
+        return json.loads(file.metadata()["pplug"]), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+
+
+def write_saved(folder, facts: dict | str, weights: dict) -> None:
+    """Write a saved plug as it would be with these facts, or with this text in their place, and these weights."""
+    from safetensors.torch import save
+
+    told = facts if isinstance(facts, str) else json.dumps(facts)
+    (Path(folder) / "plug.safetensors").write_bytes(save(weights, metadata={"pplug": told}))

@@ -9,8 +9,8 @@ from pplug.config import PROFILES
 from pplug.data.tasks import LOWER_IS_BETTER, TASKS
 from pplug.method.llm import SHIPPED
 from pplug.study.plan import needs, plug_parameters
-from pplug.study.records import FOLDER, gain_table, load_records, main_table, markdown
-from pplug.study.tables import cost_table, score_table, verdict_table
+from pplug.study.records import FOLDER, load_records, markdown
+from pplug.study.tables import cost_table, gain_table, main_table, score_table, verdict_table
 
 README = FOLDER.parent / "README.md"
 GOALS = {
@@ -99,8 +99,8 @@ def compare_records() -> list[dict]:
 
 TABLES = {
     "lessons": lessons,
-    "results": lambda: main_table(load_records("main-default")),
-    "gains": lambda: gain_table(load_records("main-default")),
+    "results": lambda: main_table(compare_records()),
+    "gains": lambda: gain_table(compare_records()),
     "standin": standin_table,
     "speed": speed_table,
     "plans": plan_table,

@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parents[1]  # the folder `pplug`
+BLOCK = 1 << 20  # bytes
 DAY = 24 * 60 * 60  # seconds after which a temporary path that nobody touched is nobody's; trainings touch theirs
 
 
@@ -63,26 +64,6 @@ def write_text(path: str | Path, text: str) -> None:
     """Write a UTF-8 text file atomically."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
-
-
-@contextmanager
-def alone_in(folder: Path) -> Iterator[None]:
-    """Hold off other processes that ask for the same, while a file is read and written anew with more in it.
-
-    The lock ends with its process, however that ends. Where the system has no such lock, none is held.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    opened = None
-    with suppress(ImportError, OSError):  # Windows; some network disks
-        import fcntl
-
-        opened = os.open(folder, os.O_RDONLY)
-        fcntl.flock(opened, fcntl.LOCK_EX)
-    try:
-        yield
-    finally:
-        if opened is not None:
-            os.close(opened)
 
 
 def remove_left(folder: Path, deep: bool = False) -> None:
@@ -139,14 +120,38 @@ def file_hash(*paths: str | Path) -> str:
     """The SHA-256 of the files' bytes, in the order given, as 64 hexadecimal digits."""
     digest = hashlib.sha256()
     for path in paths:
-        digest.update(Path(path).read_bytes())
+        with open(path, "rb") as file:
+            while block := file.read(BLOCK):
+                digest.update(block)
     return digest.hexdigest()
 
 
+def checkout() -> Path | None:
+    """The repository this package is in, None where it was installed without it."""
+    root = PACKAGE.parent
+    is_ours = (root / "pyproject.toml").is_file() and ((root / ".git").exists() or (root / "Makefile").is_file())
+    return root if is_ours else None
+
+
+def project_folder() -> Path:
+    """What default folders such as `data/` and `results/` are in: the checkout, else the current folder."""
+    return checkout() or Path.cwd()
+
+
 def cache_folder() -> Path:
-    """Where downloaded or computed files are kept: `$PPLUG_CACHE`, else `.cache/pplug` in the repository."""
-    default = PACKAGE.parent / ".cache" / "pplug"
-    folder = Path(os.environ.get("PPLUG_CACHE") or default)
+    """Where downloaded or computed files are kept.
+
+    Returns:
+        `$PPLUG_CACHE`, else `.cache/pplug` in the checkout; of an installed package, where the system keeps caches.
+    """
+    if os.environ.get("PPLUG_CACHE"):
+        folder = Path(os.environ["PPLUG_CACHE"]).expanduser()
+    elif root := checkout():
+        folder = root / ".cache" / "pplug"
+    else:
+        from platformdirs import user_cache_path
+
+        folder = user_cache_path("pplug", appauthor=False)
     _tidy(folder)
     return folder
 

@@ -4,6 +4,9 @@ Simulated, real and own data all come in through `load`. Each distinct history i
 an example's profile is a list of row numbers in it, oldest first.
 """
 
+import hashlib
+import json
+import logging
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,13 +18,16 @@ from typing import TYPE_CHECKING
 from pplug.base.errors import DataError
 from pplug.base.files import cache_folder, file_hash, remove_left, replacing
 from pplug.base.reading import read_json, shown
-from pplug.data.lamp_files import SPLITS, read_folder
-from pplug.data.tasks import Task, build_input, get_task, history_text
+from pplug.data.lamp_files import SPLITS, read_split
+from pplug.data.tasks import TASKS, Task, build_input, get_task, history_text
 
 if TYPE_CHECKING:
     from datasets import Dataset
+    from datasets.arrow_writer import ArrowWriter
 
-FORMAT = 2  # of the Arrow copies; raise it when their columns change, or what is refused
+FORMAT = 3  # of the Arrow copies; raise it when their columns change, or what is refused
+BATCH = 1000  # rows that are in memory before they are written
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -53,13 +59,14 @@ class Data:
         return [history_text(self.task, item, with_label) for item in self.items]
 
 
-def load(folder: str | Path, task: str, cache: str | Path | None = None) -> Data:
+def load(folder: str | Path, task: Task | str | None = None, cache: str | Path | None = None) -> Data:
     """Load a folder of LaMP files, time-based or user-based.
 
     Args:
         folder: Holds `{split}_questions.json` and, where not withheld, `{split}_outputs.json`; any of the three splits
             may be absent.
-        task: The task the files are for, e.g. `"LaMP-4"`.
+        task: The task the files are for: one of LaMP's, e.g. `"LaMP-4"`, a `Task`, or the name in the folder's
+            `task.json`; what that file says if None.
         cache: Where the memory-mapped Arrow copies are kept; `files.cache_folder()` if None.
 
     Returns:
@@ -68,31 +75,40 @@ def load(folder: str | Path, task: str, cache: str | Path | None = None) -> Data
 
     Raises:
         DataError: If the files are not what LaMP's format promises.
-        ValueError: If the task is unknown.
+        InputError: If the task is unknown.
     """
-    spec = get_task(task)
     folder = Path(folder)
+    spec = get_task(task, folder)
     files = [folder / f"{split}_{kind}.json" for split in SPLITS for kind in ("questions", "outputs")]
     files = [path for path in files if path.exists()]
-    if not any(path.name.endswith("_questions.json") for path in files):
+    splits = [split for split in SPLITS if folder / f"{split}_questions.json" in files]
+    if not splits:
         raise DataError(
             f"{folder}: no LaMP files here: expected train_questions.json, dev_questions.json or test_questions.json"
         )
     digest = file_hash(*files)
-    present = "-".join(path.name.split("_")[0] for path in files if "questions" in path.name)  # a hash knows no names
-    copy = (Path(cache) if cache else cache_folder()) / "data" / f"{spec.name}-{digest[:16]}-{present}-{FORMAT}"
+    if spec != TASKS.get(spec.name):  # a task of one's own is part of the data: it says which columns there are
+        digest = hashlib.sha256(json.dumps([digest, spec.to_json()]).encode()).hexdigest()
+    name = f"{spec.name}-{digest[:16]}-{'-'.join(splits)}-{FORMAT}"  # a hash knows no names
+    copy = (Path(cache) if cache else cache_folder()) / "data" / name
     remove_left(copy.parent)
     if not (copy / "done").exists():
-        _write_copy(copy, spec, *read_folder(folder, spec))
-    from datasets import load_from_disk
+        _write_copy(copy, spec, folder, splits)
+    from datasets import Dataset
 
-    splits = {split: load_from_disk(str(copy / split)) for split in SPLITS if (copy / split).exists()}
+    tables = {table: Dataset.from_file(str(copy / f"{table}.arrow")) for table in ("history", *splits)}
     factors = None
     if (folder / "factors.json").exists():
-        factors = _read_factors(
-            folder / "factors.json", {user for split in splits.values() for user in split["user_id"]}
-        )
-    return Data(spec, load_from_disk(str(copy / "history")), splits, digest, factors)
+        users = {user for split in splits for user in tables[split]["user_id"]}
+        factors = _read_factors(folder / "factors.json", users)
+    return Data(spec, tables.pop("history"), tables, digest, factors)
+
+
+def _folders_task(folder: Path) -> Task:
+    path = folder / "task.json"
+    if not path.exists():
+        raise DataError(f"{folder}: no task is named and there is no task.json here that says one")
+    return Task.from_json(read_json(path), str(path))
 
 
 def _read_factors(path: Path, needed: set[str]) -> dict[str, dict]:
@@ -139,41 +155,64 @@ def held_out_examples(data: Data) -> list[dict]:
     return examples
 
 
-def _write_copy(copy: Path, task: Task, history: list[dict], splits: dict[str, list[dict]]) -> None:
-    """Write the Arrow copies under a temporary name, then rename: an interrupted run leaves nothing half-written."""
-    from datasets import Dataset, Features, List, Value
+def examples_with_output(data: Data, split: str) -> list[dict]:
+    """The examples of a split that a loss or a score can be computed on.
 
-    text = Value("string")
+    Returns:
+        The split's examples; none where it is absent or empty, or, which is logged, where its outputs are withheld.
+    """
+    examples = data.splits[split].to_list() if split in data.splits else []
+    known = [example for example in examples if example["output"] is not None]
+    if len(known) < len(examples):
+        told = "%s: %s of %s %s questions have no output here and are left out where a loss or a score is computed"
+        log.warning(told, data.task.name, f"{len(examples) - len(known):,}", f"{len(examples):,}", split)
+    return known
+
+
+def _write_copy(copy: Path, task: Task, folder: Path, splits: list[str]) -> None:
+    """Write the Arrow copies, example by example: in memory is a hash of each distinct item, and no more.
+
+    They are written under a temporary name, then renamed: an interrupted run leaves nothing half-written.
+    """
+    from datasets import List, Value
+
+    text = Value("large_string")  # a column of `string` ends at 2 GiB; LaMP-3's histories are larger
     columns = dict.fromkeys(("id", "user_id", "input", "output", "date"), text) | {"profile": List(Value("int32"))}
-
-    def save(rows: list[dict], features: dict, path: Path) -> None:
-        table = {column: [row[column] for row in rows] for column in features}  # by column: there may be no row
-        shards = None if rows else 1  # of an empty table it would write none, and could not read that
-        Dataset.from_dict(table, features=Features(features)).save_to_disk(str(path), num_shards=shards)
-
     # In this order: a copy that another process finishes in between has its mark from the first moment, and stays.
     if copy.exists() and not (copy / "done").exists():
         shutil.rmtree(copy, ignore_errors=True)
+    rows: dict[bytes, int] = {}
     try:
-        with replacing(copy) as temporary, no_progress_bars():
-            save(history, dict.fromkeys(task.fields, text), temporary / "history")
-            for split, examples in splits.items():
-                save(examples, columns, temporary / split)
+        with replacing(copy) as temporary:
+            temporary.mkdir()
+            with _table(temporary / "history.arrow", dict.fromkeys(task.fields, text)) as history:
+                for split in splits:
+                    with _table(temporary / f"{split}.arrow", columns) as examples:
+                        for example in read_split(folder, split, task):
+                            items = example.pop("items")
+                            keys = [_item_key(item) for item in items]
+                            for key, item in zip(keys, items, strict=True):
+                                if key not in rows:
+                                    rows[key] = len(rows)
+                                    history.write(item)
+                            examples.write(example | {"profile": [rows[key] for key in keys]})
             (temporary / "done").touch()
     except OSError:
         if not (copy / "done").exists():  # else another process was faster: its copy is this one
             raise
 
 
-@contextmanager
-def no_progress_bars() -> Iterator[None]:
-    """Silence the bars `datasets` draws while it writes a table: they are noise in a notebook."""
-    from datasets import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
+def _item_key(item: dict) -> bytes:
+    """What tells one item from another, in few bytes: two different ones alike would take a hash like no other."""
+    return hashlib.sha256(json.dumps(list(item.values())).encode()).digest()[:16]
 
-    were_off = are_progress_bars_disabled()
-    disable_progress_bars()
-    try:
-        yield
-    finally:
-        if not were_off:
-            enable_progress_bars()
+
+@contextmanager
+def _table(path: Path, columns: dict) -> Iterator["ArrowWriter"]:
+    """A file of one Arrow table, written row by row and whole at the end."""
+    from datasets import Features
+    from datasets.arrow_writer import ArrowWriter
+
+    writer = ArrowWriter(features=Features(columns), path=str(path), writer_batch_size=BATCH)
+    yield writer
+    writer.finalize()

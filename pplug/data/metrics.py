@@ -5,14 +5,20 @@ The rules, each tested by name in `tests/test_metrics.py`:
 - labels are compared after stripping white space; anything else that is not a label is wrong (no fuzzy matching);
 - macro-F1 is the mean over **all** labels of the task, a label that never occurs counting as zero;
 - a score is read with `float`; one that cannot be read counts as whichever of 1 and 5 is farther from the gold;
-- ROUGE is the F-measure without stemming.
+- ROUGE is the F-measure without stemming;
+- its words are LaMP's, runs of a-z and 0-9; where a gold has other letters they are Unicode's (`tokenizer_name`).
 """
 
 import math
+from collections.abc import Iterable
+from types import SimpleNamespace
 
 import numpy as np
 
 from pplug.data.tasks import Task
+from pplug.data.words import has_other_letters, unicode_words
+
+LAMP, UNICODE = "LaMP: a-z, 0-9", "Unicode: letters, marks, digits"
 
 
 def label_index(task: Task, text: str) -> int:
@@ -61,9 +67,22 @@ def example_scores(task: Task, predictions: list[str], golds: list[str]) -> dict
         return {"accuracy": np.array(hits, dtype=float)}
     from rouge_score.rouge_scorer import RougeScorer
 
-    scorer = RougeScorer(["rouge1", "rougeL"], use_stemmer=False)
+    tokenizer = SimpleNamespace(tokenize=unicode_words) if tokenizer_name(task, golds) == UNICODE else None
+    scorer = RougeScorer(["rouge1", "rougeL"], use_stemmer=False, tokenizer=tokenizer)
     scores = [scorer.score(g.strip(), p.strip()) for p, g in zip(predictions, golds, strict=True)]
     return {name: np.array([s[name].fmeasure for s in scores]) for name in ("rouge1", "rougeL")}
+
+
+def tokenizer_name(task: Task, golds: Iterable[str]) -> str | None:
+    """Which words ROUGE compares, for run records.
+
+    Returns:
+        `LAMP` where no gold has a letter or digit beyond ASCII's: scores are those of LaMP's evaluator. Else `UNICODE`:
+        LaMP's words lose such letters, so that Bär is Bör and a perfect Russian answer scores 0. None for labels.
+    """
+    if task.labels:
+        return None
+    return UNICODE if any(map(has_other_letters, golds)) else LAMP
 
 
 def corpus_scores(task: Task, predictions: list[str], golds: list[str]) -> dict[str, float]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pplug.base.extras import needing
 from pplug.data.loading import Data
 from pplug.data.tasks import history_text, query_text
 
@@ -59,10 +60,12 @@ def rank_by_bm25(query: str, texts: list[str], as_lamp: bool = False) -> list[in
     if not any(said):
         return newest_first(len(texts))
     if as_lamp:
-        from rank_bm25 import BM25Okapi
+        with needing("rivals"):
+            from rank_bm25 import BM25Okapi
 
         return best_first(BM25Okapi(said).get_scores(asked))
-    from bm25s import BM25
+    with needing("rivals"):
+        from bm25s import BM25
 
     logging.getLogger("bm25s").setLevel(logging.WARNING)  # importing it sets DEBUG
     index = BM25(method="lucene")
@@ -98,7 +101,8 @@ def retrieve(
         seed: Of *random*.
 
     Yields:
-        For each example, rows of `data.items`, the best first.
+        For each example, rows of `data.items`, the best first. *dense* ranks those that have vectors: where only the
+        newest items were prepared (`PlugConfig.max_history`), the others are not among them.
 
     Raises:
         ValueError: There is no such way to retrieve.
@@ -112,7 +116,8 @@ def retrieve(
         elif how == "recency":
             order = newest_first(len(rows))
         elif how == "dense":
-            order = rank_by_vectors(ready.query, ready.history)
+            older = len(rows) - len(ready.history)
+            order = [older + i for i in rank_by_vectors(ready.query, ready.history)]
         else:
             texts = [history_text(data.task, data.items[row]) for row in rows]
             order = rank_by_bm25(query_text(data.task, example["input"]), texts, how == "BM25 as LaMP")

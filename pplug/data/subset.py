@@ -19,13 +19,15 @@ def subset(data: Data, n_users: int | None, seed: int = 0) -> Data:
     Returns:
         The smaller data, with a hash of its own; `data` itself where nothing is left out.
     """
-    users = {name: set(split["user_id"]) for name, split in data.splits.items()}
-    if n_users is None or all(len(found) <= n_users for found in users.values()):
+    owners = {name: split["user_id"][:] for name, split in data.splits.items()}
+    if n_users is None or all(len(set(users)) <= n_users for users in owners.values()):
         return data
     splits = {}
-    for name, split in data.splits.items():
-        kept = set(sorted(users[name], key=lambda user: hashlib.sha256(f"{seed}/{user}".encode()).digest())[:n_users])
-        splits[name] = [example for example in split if example["user_id"] in kept]
+    for name, users in owners.items():
+        drawn = sorted(set(users), key=lambda user: hashlib.sha256(f"{seed}/{user}".encode()).digest())[:n_users]
+        kept = set(drawn)
+        places = [place for place, user in enumerate(users) if user in kept]
+        splits[name] = data.splits[name].select(places).to_list()  # only these are ever in memory
     used = sorted({row for examples in splits.values() for example in examples for row in example["profile"]})
     place = {row: new for new, row in enumerate(used)}
     digest = hashlib.sha256(f"{data.hash}/{n_users}/{seed}".encode()).hexdigest()

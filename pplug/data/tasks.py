@@ -1,173 +1,183 @@
-"""The six LaMP tasks: input template, query text, history text, labels, metrics. Each is defined once, here.
+"""A task: input template, history text, labels, metrics, each defined once; and the texts that follow from it.
 
-LaMP-6 needs the licensed Avocado corpus and is left out, as in the paper.
+LaMP's six are in lamp.py. A task of one's own is `Task(name=..., template=..., fields=...)`, or the same in a data
+folder's `task.json`.
 """
 
+import json
 import re
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
 from functools import cached_property
+from pathlib import Path
 
-from pplug.base.errors import InputError
-from pplug.base.reading import shown
+from pplug.base.errors import DataError, InputError
+from pplug.base.reading import read_json, shown
+from pplug.data.lamp import LAMP, MOVIE_TAGS
+from pplug.data.task_checks import LABEL_METRICS, SLOT, TEXT_METRICS, check_metrics, check_task
 
-MOVIE_TAGS = (
-    "sci-fi",
-    "based on a book",
-    "comedy",
-    "action",
-    "twist ending",
-    "dystopia",
-    "dark comedy",
-    "classic",
-    "psychology",
-    "fantasy",
-    "romance",
-    "thought-provoking",
-    "social commentary",
-    "violence",
-    "true story",
-)
+__all__ = [
+    "LOWER_IS_BETTER",
+    "MOVIE_TAGS",
+    "TASKS",
+    "Task",
+    "build_input",
+    "describe_prompt",
+    "fixed_parts",
+    "get_task",
+    "history_text",
+    "parse_input",
+    "prompt_as_lamp",
+    "prompt_with_items",
+    "prompt_with_persona",
+    "query_text",
+    "task_fact",
+]
+
+TASK_FILE = "task.json"
+LOWER_IS_BETTER = frozenset({"mae", "rmse"})
 
 
 @dataclass(frozen=True)
 class Task:
-    """One LaMP task.
+    """What is asked, and what a user's history consists of. All but the first three have a default.
 
     Attributes:
-        name: `"LaMP-1"` .. `"LaMP-7"`.
-        title: What the task asks for, in three words.
+        name: Names files and folders: letters, digits, dots and hyphens.
         template: The exact input text with `{slots}`.
-        query_slot: The slot that is the *query text* of the authors' release (the input without its template).
-        fields: The fields a profile item must have.
-        history: Format of the history text without the user's own label (the release's choice).
-        labelled_history: Format of the history text with it. The label comes first: an encoder that
-            cuts long texts must not cut the label. A score stands there three times: one digit is lost in a vector.
-        prompt_item: Format of a history item shown to a stand-in LLM as text: its few words are single tokens there.
-        lamp_item: Format of a history item shown to any other LLM, LaMP's own.
-        lamp_end: What LaMP puts between the items and the input.
+        fields: The fields of a history item.
+        title: What the task asks for, in a few words; the name if empty.
+        query_slot: The slot that is the *query text* of the authors' release (the input without its template); the
+            last one if empty.
+        history: Format of the history text without the user's own label (the release's choice); if empty, the fields
+            one after the other, without the answer where the task has labels.
+        labelled_history: Format of the history text with it; if empty, the fields one after the other. LaMP's put the
+            label first: an encoder that cuts long texts must not cut the label. A score stands there three times: one
+            digit is lost in a vector.
+        prompt_item: Format of a history item shown to a stand-in LLM as text; if empty, `field: "..."` for each field.
+        lamp_item: Format of a history item shown to any other LLM; `prompt_item` if empty.
+        lamp_end: What stands between the items and the input.
+        items_inside: Whether items stand inside the input, behind its quoted query text, as LaMP-1's do.
         held_out: The item's field that can serve as a question and the field that then is the answer; None if an
             item holds no question.
         labels: The legal outputs; empty for generation.
-        metrics: Names of the metrics LaMP reports, the first one is the headline figure.
+        metrics: Names of the metrics, the first one is the headline figure; if empty, `accuracy` and `f1` for labels,
+            `rouge1` and `rougeL` for texts.
+        max_new_tokens: Tokens an answer may have; if 0, 10 for labels, 40 for texts. (The paper allows 128, and 10 for
+            LaMP-3; no text of LaMP's needs more than 40.)
+        epochs: Passes over the train questions, where the task is not to have the profile's; 0 where it is.
+
+    Raises:
+        InputError: They do not fit together; the message names the task and the field.
     """
 
     name: str
-    title: str
     template: str
-    query_slot: str
     fields: tuple[str, ...]
-    history: str
-    labelled_history: str
-    prompt_item: str
-    lamp_item: str
+    title: str = ""
+    query_slot: str = ""
+    history: str = ""
+    labelled_history: str = ""
+    prompt_item: str = ""
+    lamp_item: str = ""
     lamp_end: str = ". "
+    items_inside: bool = False
     held_out: tuple[str, str] | None = None
     labels: tuple[str, ...] = ()
-    metrics: tuple[str, ...] = ("rouge1", "rougeL")
+    metrics: tuple[str, ...] = ()
+    max_new_tokens: int = 0
+    epochs: int = 0
 
-    @property
-    def max_new_tokens(self) -> int:
-        """Tokens an answer may have; the paper allows 128 (10 for LaMP-3), and no text of LaMP's needs more than 40."""
-        return 10 if self.labels else 40
+    def __post_init__(self):
+        for name, value in check_task(self).items():
+            object.__setattr__(self, name, value)
+
+        def default(field: str, value) -> None:
+            object.__setattr__(self, field, getattr(self, field) or value)
+
+        every = [f"{{{field}}}" for field in self.fields]
+        answer = {f"{{{self.held_out[1]}}}"} if self.held_out and self.labels else set()
+        default("title", self.name)
+        default("query_slot", self.slots[-1])
+        default("history", " ".join(field for field in every if field not in answer))
+        default("labelled_history", " ".join(every))
+        default("prompt_item", ", ".join(f'{name}: "{field}"' for name, field in zip(self.fields, every, strict=True)))
+        default("lamp_item", self.prompt_item)
+        default("metrics", (LABEL_METRICS if self.labels else TEXT_METRICS)[0])
+        default("max_new_tokens", 10 if self.labels else 40)
+        check_metrics(self)
 
     @cached_property
     def slots(self) -> list[str]:
         """The names of the template's slots, in their order."""
-        return re.findall(r"\{(\w+)\}", self.template)
+        return SLOT.findall(self.template)
+
+    def to_json(self) -> dict:
+        """The task as `task.json` holds it: all fields, lists for tuples."""
+        return json.loads(json.dumps(asdict(self)))
+
+    @classmethod
+    def from_json(cls, value: dict, where: str = TASK_FILE) -> "Task":
+        """Make a task of what `to_json` gives, or of a part of it that says name, template and fields.
+
+        Args:
+            value: The fields.
+            where: What an error begins with.
+
+        Raises:
+            DataError: It says no task.
+        """
+        known = [field.name for field in fields(cls)]
+        if not isinstance(value, dict):
+            raise DataError(f"{where}: expected an object with the fields of a task: {', '.join(known)}")
+        for name in sorted(value.keys() - set(known)):
+            raise DataError(f"{where}: expected the fields of a task, {', '.join(known)}; found {shown(name)}")
+        for name in known[:3]:
+            if name not in value:
+                raise DataError(f'{where}: expected a task\'s "{name}"')
+        try:
+            return cls(**value)
+        except InputError as error:
+            raise DataError(f"{where}: {error}") from error
 
 
-TASKS = {
-    task.name: task
-    for task in (
-        Task(
-            name="LaMP-1",
-            title="citation identification",
-            template=(
-                'For an author who has written the paper with the title "{title}", which reference is related? '
-                'Just answer with [1] or [2] without explanation. [1]: "{reference1}" [2]: "{reference2}"'
-            ),
-            query_slot="title",
-            fields=("title", "abstract"),
-            history="{title} {abstract}",
-            labelled_history="{title} {abstract}",
-            prompt_item='the author wrote "{title}"',
-            lamp_item='"{title}"',
-            labels=("[1]", "[2]"),
-            metrics=("accuracy",),
-        ),
-        Task(
-            name="LaMP-2",
-            title="movie tagging",
-            template=(
-                "Which tag does this movie relate to among the following tags? Just answer with the tag name "
-                f"without further explanation. tags: [{', '.join(MOVIE_TAGS)}] description: {{movie}}"
-            ),
-            query_slot="movie",
-            fields=("description", "tag"),
-            history="{description}",
-            labelled_history="{tag}: {description}",
-            prompt_item='the tag for "{description}" is "{tag}"',
-            lamp_item='the tag for the movie: "{description}" is "{tag}"',
-            held_out=("description", "tag"),
-            labels=MOVIE_TAGS,
-            metrics=("accuracy", "f1"),
-        ),
-        Task(
-            name="LaMP-3",
-            title="product rating",
-            template=(
-                "What is the score of the following review on a scale of 1 to 5? just answer with 1, 2, 3, 4, or 5 "
-                "without further explanation. review: {review}"
-            ),
-            query_slot="review",
-            fields=("text", "score"),
-            history="{text}",
-            labelled_history="score {score}, {score} stars, {score}/5: {text}",
-            prompt_item='the score for "{text}" is {score}',
-            lamp_item='{score} is the score for "{text}"',
-            held_out=("text", "score"),
-            labels=("1", "2", "3", "4", "5"),
-            metrics=("mae", "rmse"),
-        ),
-        Task(
-            name="LaMP-4",
-            title="news headline",
-            template="Generate a headline for the following article: {article}",
-            query_slot="article",
-            fields=("text", "title"),
-            history="{text} {title}",
-            labelled_history="{text} {title}",
-            prompt_item='the headline for "{text}" is "{title}"',
-            lamp_item='"{title}" is the title for "{text}"',
-            held_out=("text", "title"),
-        ),
-        Task(
-            name="LaMP-5",
-            title="scholarly title",
-            template="Generate a title for the following abstract of a paper: {abstract}",
-            query_slot="abstract",
-            fields=("title", "abstract"),
-            history="{title} {abstract}",
-            labelled_history="{title} {abstract}",
-            prompt_item='the title for "{abstract}" is "{title}"',
-            lamp_item='"{title}" is the title for "{abstract}"',
-            lamp_end=". Following the given patterns ",
-            held_out=("abstract", "title"),
-        ),
-        Task(
-            name="LaMP-7",
-            title="tweet paraphrasing",
-            template="Paraphrase the following tweet without any explanation before or after it: {tweet}",
-            query_slot="tweet",
-            fields=("text",),
-            history="{text}",
-            labelled_history="{text}",
-            prompt_item='the user wrote "{text}"',
-            lamp_item='"{text}"',
-            lamp_end=" are written by a person. Following the given patterns ",
-        ),
-    )
-}
+TASKS = {task["name"]: Task(**task) for task in LAMP}
+
+
+def get_task(task: str | dict | Task | None, folder: str | Path | None = None) -> Task:
+    """Find a task.
+
+    Args:
+        task: A task, which is returned as it is; or the name of one of LaMP's six (`LaMP-4` and `LaMP_4` both work) or
+            of the folder's own; or what `Task.to_json` gives; None for the folder's own.
+        folder: A data folder, which may have a `task.json`.
+
+    Raises:
+        InputError: If there is no such task; the message lists those there are.
+        DataError: If the folder's `task.json` says none.
+    """
+    if isinstance(task, Task):
+        return task
+    if isinstance(task, dict):
+        return Task.from_json(task, "task")
+    known = dict(TASKS)
+    path = Path(folder) / TASK_FILE if folder is not None else None
+    if path is not None and path.exists():
+        own = Task.from_json(read_json(path), str(path))
+        if task is None:
+            return own
+        known[own.name] = own
+    if task is None:
+        raise DataError(f"{folder}: no task is named and there is no {TASK_FILE} here that says one")
+    found = known.get(str(task)) or known.get(str(task).replace("_", "-"))
+    if found is None:
+        there = "" if path is None or len(known) > len(TASKS) else f", or the one in a {TASK_FILE} in {folder}"
+        raise InputError(f"unknown task {shown(str(task))!r}: expected one of {', '.join(known)}{there}")
+    return found
+
+
+def task_fact(task: Task) -> str | dict:
+    """What a saved plug says of its task, for `get_task`: a name where it is one of LaMP's, else all of it."""
+    return task.name if task == TASKS.get(task.name) else task.to_json()
 
 
 def fixed_parts() -> list[str]:
@@ -179,21 +189,6 @@ def fixed_parts() -> list[str]:
     return sorted((part for part in parts if len(part) > 8), key=lambda part: (-len(part), part))
 
 
-LOWER_IS_BETTER = frozenset({"mae", "rmse"})
-
-
-def get_task(name: str) -> Task:
-    """Find a task by name; `LaMP-4` and `LaMP_4` both work.
-
-    Raises:
-        InputError: If there is no such task; the message lists the six.
-    """
-    task = TASKS.get(str(name).replace("_", "-"))
-    if task is None:
-        raise InputError(f"unknown task {shown(str(name))!r}: expected one of {', '.join(TASKS)}")
-    return task
-
-
 def build_input(task: Task, **slots: str) -> str:
     """Fill the task's template, e.g. `build_input(task, article="...")`."""
     return task.template.format(**slots)
@@ -203,7 +198,7 @@ def parse_input(task: Task, text: str) -> dict[str, str]:
     """Take an input apart into the template's slots.
 
     Raises:
-        ValueError: If the text does not follow the template.
+        InputError: If the text does not follow the template.
     """
     start, *between, end = re.split(r"\{\w+\}", task.template)
     is_framed = text.startswith(start) and text.endswith(end) and len(text) >= len(start) + len(end)
@@ -213,7 +208,7 @@ def parse_input(task: Task, text: str) -> dict[str, str]:
         is_framed = is_framed and bool(found)
         values.append(value)
     if not is_framed:
-        raise ValueError(f"the input does not follow {task.name}'s template {task.template!r}: it reads {text[:80]!r}")
+        raise InputError(f"the input does not follow {task.name}'s template {task.template!r}: it reads {text[:80]!r}")
     return dict(zip(task.slots, [rest, *reversed(values)], strict=True))
 
 
@@ -262,13 +257,13 @@ def prompt_with_items(task: Task, items: list[dict], text: str) -> str:
 
 
 def prompt_as_lamp(task: Task, items: list[dict], text: str) -> str:
-    """Put history items in front of an input in the words of LaMP's own prompts; LaMP-1's stand inside the input."""
+    """Put history items in front of an input in the words of LaMP's own prompts, or inside it (`items_inside`)."""
     if not items:
         return text
     said = ", and ".join(task.lamp_item.format(**item) for item in items)
-    if task.name == "LaMP-1":
-        title = f'"{parse_input(task, text)["title"]}"'
-        return text.replace(title, f"{title}, and {said}", 1)
+    if task.items_inside:
+        quoted = f'"{parse_input(task, text)[task.query_slot]}"'
+        return text.replace(quoted, f"{quoted}, and {said}", 1)
     return said + task.lamp_end + text
 
 

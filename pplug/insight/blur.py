@@ -68,7 +68,7 @@ def answer_from(
     import torch
 
     plug, tokens = copy.copy(model.plug), model.plug.config.soft_tokens
-    plug.user_embedding = lambda query, history, mask: history[:, 0].unflatten(-1, (tokens, -1))
+    plug.user_embedding = lambda query, history, mask, features: history[:, 0].unflatten(-1, (tokens, -1))
     service = PersonalizedLM(model.llm, model.tokenizer, plug, model.encoder, model.facts)
     texts = []
     for start in range(0, len(examples), batch_size):

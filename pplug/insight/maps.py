@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from pplug.base.errors import InputError
+from pplug.base.extras import needing
 from pplug.data.loading import Data
 from pplug.method.batches import Example, collate, prepare
 from pplug.method.model import PersonalizedLM
@@ -154,7 +155,8 @@ def fit_umap(vectors: np.ndarray, seed: int = 0, n_neighbors: int = 15):
     Raises:
         ValueError: If there are fewer than 5 users; UMAP's own failure on them is hard to read.
     """
-    from umap import UMAP
+    with needing("maps"):
+        from umap import UMAP
 
     if len(vectors) < 5:
         raise ValueError(f"a UMAP map needs at least 5 users, there are {len(vectors)}")

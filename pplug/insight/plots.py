@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from pplug.base.extras import needing
+
 # Okabe and Ito's colours: told apart by readers with any colour vision; grey is kept for what is not the point.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442", "#000000")
 GREY = "#8a8a8a"
@@ -9,7 +11,8 @@ GREY = "#8a8a8a"
 
 def use_style() -> None:
     """Set the project's matplotlib style and make notebook figures sharp but small."""
-    import matplotlib as mpl
+    with needing("notebooks"):
+        import matplotlib as mpl
 
     mpl.rcParams.update(
         {

@@ -5,19 +5,24 @@ import json
 import random
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import Dataset
 
 from pplug.base.errors import InputError
 from pplug.data.loading import Data
-from pplug.data.tasks import history_text, query_text
+from pplug.data.tasks import Task, history_text, query_text
 from pplug.method.encoders import encode
-from pplug.method.model import PersonalizedLM
-from pplug.method.prompts import MAX_TARGET, prompt_ids
+from pplug.method.joining import pad
+from pplug.method.prompts import MAX_TARGET, fit_input, prompt_budget, prompt_ids, target_ids
 from pplug.method.release import DROPPED, VISITS
+
+if TYPE_CHECKING:
+    from pplug.method.model import PersonalizedLM
 
 
 @dataclass(frozen=True)
@@ -30,8 +35,10 @@ class Example:
         history: `[N, D]` float16, unit length, oldest first.
         query: `[D]` float16, the input's frozen vector.
         query_text: The text the input encoder reads.
-        before_ids: Tokens in front of the soft prompt: the beginning of a chat model's template, an item as text (the
-            paper's *PPlug + Retrieval*); empty without.
+        before_ids: Tokens in front of the soft prompt: the start token, the beginning of a chat model's template, an
+            item as text (the paper's *PPlug + Retrieval*); empty without.
+        features: `[N, H]` float32, the projector's first layer of the history where it is known, as of a served user;
+            None where the plug is to compute it.
     """
 
     input_ids: list[int]
@@ -40,28 +47,41 @@ class Example:
     query: np.ndarray
     query_text: str
     before_ids: list[int] = field(default_factory=list)
+    features: Tensor | None = None
 
 
 def prepare_example(
-    tokenizer,
+    model: "PersonalizedLM",
     text: str,
     target: str | None,
     history: np.ndarray,
     query: np.ndarray,
-    read: str,
-    is_encoder_decoder: bool,
+    query_text: str,
+    task: Task | None = None,
+    answer: int = MAX_TARGET,
 ) -> Example:
-    """Tokenise one input and target; see `Example` for what the rest is."""
-    before_ids, input_ids = prompt_ids(tokenizer, text, is_encoder_decoder)
-    target_ids: list[int] = []
-    if target is not None:
-        # A decoder-only tokenizer begins with a start token and ends without an end token; a target needs the reverse.
-        own = tokenizer(target, truncation=True, max_length=MAX_TARGET, add_special_tokens=is_encoder_decoder)
-        target_ids = own["input_ids"] + ([] if is_encoder_decoder else [tokenizer.eos_token_id])
-    return Example(input_ids, target_ids, history, query, read, before_ids)
+    """Tokenise one input and target.
+
+    Args:
+        model: Tells LLM, tokenizer and plug.
+        text: The input.
+        target: What is to be answered; None where that is not known.
+        history: See `Example`.
+        query: See `Example`.
+        query_text: See `Example`.
+        task: Whose template the input follows: of an input that is too long, what stands in its slots is cut. Without
+            one, its end is cut.
+        answer: Tokens of the answer that the LLM's positions must leave.
+    """
+    most = prompt_budget(model, answer=answer)
+    if task is not None:
+        text = fit_input(task, text, model.tokenizer, most)
+    before_ids, input_ids = prompt_ids(model.tokenizer, text, model.is_encoder_decoder, most)
+    ended = [] if target is None else target_ids(model.tokenizer, target, model.is_encoder_decoder)
+    return Example(input_ids, ended, history, query, query_text, before_ids)
 
 
-def prepare(model: PersonalizedLM, data: Data, examples: list[dict], cache: Path | None = None) -> list[Example]:
+def prepare(model: "PersonalizedLM", data: Data, examples: list[dict], cache: Path | None = None) -> list[Example]:
     """Encode and tokenise examples, and of the history table the items they use.
 
     Each distinct text is encoded once, ever: vectors come from the on-disk store.
@@ -86,19 +106,19 @@ def prepare(model: PersonalizedLM, data: Data, examples: list[dict], cache: Path
     queries = encode(model.encoder, query_texts, cache, is_query=True)
     return [
         prepare_example(
-            model.tokenizer,
+            model,
             example["input"],
             example["output"],
             vectors[np.searchsorted(used, np.array(profile, dtype=int))],
             queries[i],
             query_texts[i],
-            model.is_encoder_decoder,
+            data.task,
         )
         for i, (example, profile) in enumerate(zip(examples, profiles, strict=True))
     ]
 
 
-def encode_history(model: PersonalizedLM, data: Data, cache: Path | None = None) -> None:
+def encode_history(model: "PersonalizedLM", data: Data, cache: Path | None = None) -> None:
     """Encode the whole history table ahead of several calls of `prepare`, which then find its vectors in the store.
 
     In half precision, a vector's last bits depend on the texts beside it in a batch. An experiment encodes all of its
@@ -169,7 +189,7 @@ class Visits(Dataset):
         return replace(example, history=subsample(example.history, random.Random(f"{self.seed}/{visit}")))
 
 
-def collate(model: PersonalizedLM, examples: list[Example], for_generation: bool = False) -> dict:
+def collate(model: "PersonalizedLM", examples: list[Example], for_generation: bool = False) -> dict:
     """Make a batch, padded to its own longest input, target and history.
 
     Args:
@@ -184,45 +204,34 @@ def collate(model: PersonalizedLM, examples: list[Example], for_generation: bool
     inputs = [example.input_ids for example in examples]
     if not seq2seq and not for_generation:
         inputs = [example.input_ids + example.target_ids for example in examples]
-    input_ids, mask = _pad(inputs, model.tokenizer.pad_token_id, left=not seq2seq and for_generation)
+    input_ids, mask = pad(inputs, model.tokenizer.pad_token_id, left=not seq2seq and for_generation)
     batch = {"input_ids": input_ids, "attention_mask": mask}
     if not for_generation:
         targets = [example.target_ids for example in examples]
         if not seq2seq:
             targets = [[-100] * len(example.input_ids) + example.target_ids for example in examples]
-        batch["labels"] = _pad(targets, -100)[0]
+        batch["labels"] = pad(targets, -100)[0]
     plug = model.plug
     if plug is not None:
-        width = plug.config.encoder_width
-        longest = max(1, *(len(example.history) for example in examples)) if plug.config.user else 1
-        history = torch.zeros(len(examples), longest, width)
-        keep = torch.zeros(len(examples), longest, dtype=torch.bool)
-        if plug.config.user:
-            for row, example in enumerate(examples):
-                n = len(example.history)
-                history[row, :n] = torch.from_numpy(np.asarray(example.history, dtype=np.float32))
-                keep[row, :n] = True
+        histories = [example.history if plug.config.user else example.history[:0] for example in examples]
+        rows = [torch.from_numpy(np.asarray(history, dtype=np.float32)) for history in histories]
+        rows.append(torch.zeros(1, plug.config.encoder_width))  # not a user's: a batch is at least one item long
+        history = pad_sequence(rows, batch_first=True)[:-1]
+        keep = torch.arange(history.shape[1]) < torch.tensor([[len(history)] for history in histories])
         batch |= {"history": history, "history_mask": keep}
+        if plug.config.user and all(example.features is not None for example in examples):
+            features = torch.zeros(len(examples), history.shape[1], plug.config.llm_width, device=device)
+            for row, example in enumerate(examples):
+                features[row, : len(example.features)] = example.features
+            batch["history_features"] = features
         if plug.input_encoder is not None and plug.input_encoder.backbone is not None:
             batch["query"] = model.encoder.tokenize([example.query_text for example in examples], is_query=True)
         else:
             batch["query"] = torch.from_numpy(np.stack([example.query for example in examples]).astype(np.float32))
     if any(example.before_ids for example in examples):
         before = [example.before_ids for example in examples]
-        batch["before_ids"], batch["before_mask"] = _pad(before, model.tokenizer.pad_token_id, left=True)
+        batch["before_ids"], batch["before_mask"] = pad(before, model.tokenizer.pad_token_id, left=True)
     return {name: _to(value, device) for name, value in batch.items()}
-
-
-def _pad(rows: list[list[int]], value: int, left: bool = False) -> tuple[Tensor, Tensor]:
-    """Pad to the longest row; returns `[B, T]` int64 and its mask."""
-    longest = max(len(row) for row in rows)
-    padded = torch.full((len(rows), longest), value)
-    mask = torch.zeros(len(rows), longest, dtype=torch.long)
-    for i, row in enumerate(rows):
-        at = slice(longest - len(row), longest) if left else slice(0, len(row))
-        padded[i, at] = torch.tensor(row, dtype=torch.long)
-        mask[i, at] = 1
-    return padded, mask
 
 
 def _to(value, device):

@@ -183,18 +183,20 @@ class Plug(nn.Module):
             return keep_top_k(weights, self.config.top_k) if self.config.top_k else weights
         return last(query, history, mask) if self.config.pooling == "last" else mean(query, history, mask)
 
-    def user_embedding(self, query, history: Tensor, mask: Tensor) -> Tensor:
+    def user_embedding(self, query, history: Tensor, mask: Tensor, features: Tensor | None = None) -> Tensor:
         """`P^u` before scaling, *Paper: Eq. 4*, pooled before the second linear layer.
 
         Args:
             query: What `InputEncoder.forward` takes; unused by poolings other than `attention`.
             history: `[B, N, D]` float, unit length.
             mask: `[B, N]` bool, True where there is an item.
+            features: `[B, N, H]` float, `projector.features(history)` where it is known, as of a served user.
 
         Returns:
             `[B, P, H]` float.
         """
-        rows = self.projector.features(history[mask])  # of items alone: what is padding is not projected
+        # Of items alone: what is padding is not projected.
+        rows = self.projector.features(history[mask]) if features is None else features[mask]
         is_max = self.config.pooling == "max"
         features = rows.new_full((*mask.shape, rows.shape[-1]), torch.finfo(rows.dtype).min if is_max else 0.0)
         features[mask] = rows
@@ -207,13 +209,14 @@ class Plug(nn.Module):
         embedding = self.projector.out(pooled).unflatten(-1, (self.config.soft_tokens, -1))
         return torch.where(has_items, embedding, self.no_history.to(embedding.dtype))
 
-    def forward(self, query, history: Tensor, mask: Tensor) -> Tensor:
+    def forward(self, query, history: Tensor, mask: Tensor, features: Tensor | None = None) -> Tensor:
         """The soft prompt `[I ; P^u]`, *Paper: Eq. 5*, at the scale of the LLM's own token embeddings.
 
         Args:
             query: As in `user_embedding`.
             history: As in `user_embedding`.
             mask: As in `user_embedding`.
+            features: As in `user_embedding`.
 
         Returns:
             `[B, tokens, H]` float.
@@ -232,7 +235,8 @@ class Plug(nn.Module):
             instruction = self.normalised(instruction) * self.config.embedding_norm
             parts.append(instruction.expand(mask.shape[0], -1, -1))
         if self.config.user:
-            parts.append(self.normalised(self.user_embedding(query, history, mask)) * self.config.embedding_norm)
+            embedding = self.user_embedding(query, history, mask, features)
+            parts.append(self.normalised(embedding) * self.config.embedding_norm)
         return torch.cat([part.to(parts[0].dtype) for part in parts], dim=1)
 
     def normalised(self, tokens: Tensor) -> Tensor:

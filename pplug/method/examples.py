@@ -6,7 +6,8 @@ import numpy as np
 
 from pplug.base.errors import InputError
 from pplug.base.reading import is_value, shown
-from pplug.data.tasks import Task, get_task, history_text, query_text
+from pplug.data.items import clean_items
+from pplug.data.tasks import get_task, history_text, query_text
 from pplug.method.batches import Example, prepare_example
 from pplug.method.encoders import encode, encode_texts
 from pplug.method.model import PersonalizedLM
@@ -32,9 +33,10 @@ def prepare_raw(model: PersonalizedLM, examples: list[dict], cache: str | Path |
     task, config = get_task(model.facts["task"]), model.plug.config
     histories, query_texts = [], []
     for number, example in enumerate(examples):
-        _check(task, example, number)
-        newest = example["history"][-config.max_history :]  # all of them where it is 0
-        histories.append([history_text(task, _as_text(task, item), config.with_label) for item in newest])
+        _check(example, number)
+        items = clean_items(task, example["history"], f"example {number}: history")
+        newest = items[-config.max_history :]  # all of them where it is 0
+        histories.append([history_text(task, item, config.with_label) for item in newest])
         try:
             query_texts.append(query_text(task, example["input"], config.full_query))
         except ValueError as error:
@@ -46,22 +48,22 @@ def prepare_raw(model: PersonalizedLM, examples: list[dict], cache: str | Path |
             return encode(model.encoder, texts, cache, is_query=is_query)
         return encode_texts(model.encoder, texts, is_query=is_query).astype(np.float16)
 
-    items, queries = vectors(list(place)), vectors(query_texts, is_query=True)
+    item_vectors, queries = vectors(list(place)), vectors(query_texts, is_query=True)
     return [
         prepare_example(
-            model.tokenizer,
+            model,
             example["input"],
             None if example.get("output") is None else str(example["output"]),
-            items[np.array([place[text] for text in texts], dtype=int)],
+            item_vectors[np.array([place[text] for text in texts], dtype=int)],
             queries[i],
             query_texts[i],
-            model.is_encoder_decoder,
+            task,
         )
         for i, (example, texts) in enumerate(zip(examples, histories, strict=True))
     ]
 
 
-def _check(task: Task, example: dict, number: int) -> None:
+def _check(example: dict, number: int) -> None:
     """Check one example's form."""
     if not isinstance(example, dict):
         expected = 'expected {"input": ..., "output": ..., "history": [...]}'
@@ -74,15 +76,3 @@ def _check(task: Task, example: dict, number: int) -> None:
         raise InputError(
             f'example {number}: expected a list of items as "history", found {shown(repr(example.get("history")))}'
         )
-    for place, item in enumerate(example["history"]):
-        for field in task.fields:
-            has = isinstance(item, dict) and field in item
-            if not has or not (item[field] is None or is_value(item[field])):
-                found = item[field] if has else item
-                raise InputError(
-                    f"example {number}: expected text as {field!r} of history item {place}, found {shown(repr(found))}"
-                )
-
-
-def _as_text(task: Task, item: dict) -> dict[str, str]:
-    return {field: "" if item[field] is None else str(item[field]) for field in task.fields}

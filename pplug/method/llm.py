@@ -1,16 +1,19 @@
-"""The frozen LLM: loading it with its tokenizer."""
+"""The frozen LLM: loading it with its tokenizer, or taking one that is loaded."""
 
 import os
 from pathlib import Path
+from weakref import WeakKeyDictionary
 
 import torch
 
-from pplug.base.errors import loading
+from pplug.base.errors import InputError, loading
 from pplug.base.files import PACKAGE
 from pplug.base.hardware import own_device, shard
 from pplug.base.progress import no_loading_bars, no_old_advice
+from pplug.method.llm_check import check_llm
 
 SHIPPED = PACKAGE / "weights" / "standin"
+_CHECKED = WeakKeyDictionary()  # LLM → the tokenizer it was checked with: once each, however many plugs share it
 
 
 def is_standin(name: str) -> bool:
@@ -18,41 +21,82 @@ def is_standin(name: str) -> bool:
     return name == "standin" or (Path(name) / "recipe.json").exists()
 
 
-def load_llm(name: str, sharded: bool = False):
-    """Load a frozen LLM and its tokenizer.
+def load_llm(
+    llm,
+    tokenizer=None,
+    *,
+    device: str | None = None,
+    dtype: torch.dtype | None = None,
+    quantization_config=None,
+    revision: str | None = None,
+    sharded: bool = False,
+):
+    """Load a frozen LLM and its tokenizer, and check that it can carry a soft prompt (`llm_check`).
 
     Args:
-        name: `"standin"` for the small T5 that ships with the project; else any Hugging Face name or folder,
-            encoder-decoder or decoder-only.
+        llm: `"standin"` for the small T5 that ships with the project; else any Hugging Face name or folder,
+            encoder-decoder or decoder-only; or an LLM that is loaded already, which is frozen where it stands.
+        tokenizer: The tokenizer; needed with a loaded LLM, else found beside the LLM if None.
+        device: Where to put it; if None, a loaded LLM stays where it is, and another goes to this process's device,
+            or over all GPUs where one process has several.
+        dtype: Its numbers' type; bfloat16 on a GPU and float32 elsewhere if None. Not for a loaded LLM.
+        quantization_config: Of transformers, such as `BitsAndBytesConfig(load_in_4bit=True)`. Not for a loaded LLM.
+        revision: Branch, tag or commit on the hub. Not for a loaded LLM.
         sharded: Whether to spread it over the processes of `accelerate launch` (`hardware.shard`).
 
     Returns:
-        `(llm, tokenizer)`: the LLM in evaluation mode with every parameter frozen, in bfloat16 on a GPU. One process
-        with several GPUs spreads its layers over them.
-    """
-    path = str(SHIPPED) if name == "standin" else name
-    device = own_device()
-    on_gpu = device != "cpu"
-    with no_loading_bars(), loading("llm", name):
-        from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer
+        `(llm, tokenizer)`: the LLM in evaluation mode with every parameter frozen.
 
-        kind = AutoModelForSeq2SeqLM if AutoConfig.from_pretrained(path).is_encoder_decoder else AutoModelForCausalLM
-        # On a processor the fused attention's backward pass is the slower one: half of a bfloat16 training step.
-        options = {} if on_gpu else {"attn_implementation": "eager"}
-        is_spread = torch.cuda.device_count() > 1 and "LOCAL_RANK" not in os.environ
-        if is_spread:
-            options["device_map"] = "auto"
-        precision = torch.bfloat16 if on_gpu else torch.float32
-        llm = kind.from_pretrained(path, dtype=precision, use_safetensors=True, **options)  # never a pickle
-        tokenizer = AutoTokenizer.from_pretrained(path)
-    if tokenizer.pad_token is None:  # Llama's has none
+    Raises:
+        InputError: It cannot be loaded, or cannot carry a soft prompt.
+    """
+    if isinstance(llm, str | Path):
+        name = str(llm)
+        llm, tokenizer = _load(name, tokenizer, device, dtype, quantization_config, revision, sharded)
+    else:
+        name = str(getattr(llm, "name_or_path", "") or type(llm).__name__)
+        if tokenizer is None:
+            raise InputError(f"llm {name!r}: a loaded LLM comes without its tokenizer: expected one as tokenizer=")
+        if dtype or quantization_config or revision:
+            raise InputError(f"llm {name!r}: dtype, quantization_config and revision are for an LLM given by its name")
+        if device is not None:
+            llm.to(device)
+    rows = llm.get_input_embeddings().weight.shape[0]
+    if tokenizer.pad_token_id is None or tokenizer.pad_token_id >= rows:  # Llama's has none; what pads is never read
         tokenizer.pad_token = tokenizer.eos_token
     if llm.config.model_type == "encoder-decoder":
         no_old_advice()
-    llm = llm.eval().requires_grad_(False)
+    llm.eval().requires_grad_(False)
     if sharded:
         shard(llm)
-    return (llm if is_spread or sharded else llm.to(device)), tokenizer
+    if _CHECKED.get(llm) is not tokenizer:
+        check_llm(llm, tokenizer, name, sharded)
+        _CHECKED[llm] = tokenizer
+    return llm, tokenizer
+
+
+def _load(name: str, tokenizer, given, dtype, quantization_config, revision, sharded: bool):
+    path = str(SHIPPED) if name == "standin" else name
+    device = given or own_device()
+    on_gpu = str(device) != "cpu"
+    with no_loading_bars(), loading("llm", name):
+        from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer
+
+        config = AutoConfig.from_pretrained(path, revision=revision)
+        kind = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
+        # On a processor the fused attention's backward pass is the slower one: half of a bfloat16 training step.
+        options = {} if on_gpu else {"attn_implementation": "eager"}
+        is_spread = given is None and torch.cuda.device_count() > 1 and "LOCAL_RANK" not in os.environ
+        if is_spread:
+            options["device_map"] = "auto"
+        elif quantization_config is not None:
+            options["device_map"] = {"": device}
+        if quantization_config is not None:
+            options["quantization_config"] = quantization_config
+        dtype = dtype or (torch.bfloat16 if on_gpu else torch.float32)
+        llm = kind.from_pretrained(path, dtype=dtype, revision=revision, use_safetensors=True, **options)  # no pickle
+        tokenizer = tokenizer or AutoTokenizer.from_pretrained(path, revision=revision)
+    return (llm if "device_map" in options or sharded else llm.to(device)), tokenizer
 
 
 def embedding_norm(llm) -> float:

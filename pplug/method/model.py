@@ -4,19 +4,24 @@
 encoder's input and `y` the decoder's; for a decoder-only LLM all of it is one sequence.
 """
 
-import copy
+from collections.abc import Iterable
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from pplug.base.errors import DataError, InputError
-from pplug.data.tasks import get_task, history_text, query_text
+from pplug.base.errors import InputError
+from pplug.data.tasks import Task, get_task, task_fact
+from pplug.method import serving
+from pplug.method.decoding import generate
 from pplug.method.embedder import Plug
-from pplug.method.encoders import Encoder, encode, load_encoder
+from pplug.method.encoders import Encoder, load_encoder, query_backbone
+from pplug.method.hub import plug_file, push
+from pplug.method.joining import join, run
 from pplug.method.llm import embedding_norm, load_llm
 from pplug.method.plug_config import PlugConfig
-from pplug.method.saved import CONFIG, check_weights, read_plug, write_plug
+from pplug.method.saved import check_weights, facts_of, load_parts, read_plug, write_plug
+from pplug.method.user import User, make_users
 
 
 class PersonalizedLM(nn.Module):
@@ -79,6 +84,7 @@ class PersonalizedLM(nn.Module):
         history_mask=None,
         before_ids=None,
         before_mask=None,
+        history_features=None,
     ) -> tuple[Tensor, Tensor]:
         """Put the soft prompt in front of the input's embeddings, *Paper: Eq. 5*.
 
@@ -88,28 +94,16 @@ class PersonalizedLM(nn.Module):
             query: See `embedder.InputEncoder.forward`.
             history: `[B, N, D]` float.
             history_mask: `[B, N]` bool.
-            before_ids: `[B, T0]` int, padded on the left: an item as text in front of the soft prompt, for the paper's
-                *PPlug + Retrieval*, `[ Emb(h_k) ; I ; P^u ; Emb(x^u) ]`.
+            before_ids: `[B, T0]` int, padded on the left: what stands in front of the soft prompt, such as an item as
+                text for the paper's *PPlug + Retrieval*, `[ Emb(h_k) ; I ; P^u ; Emb(x^u) ]`.
             before_mask: `[B, T0]`.
+            history_features: `[B, N, H]` float, see `embedder.Plug.user_embedding`.
 
         Returns:
-            Embeddings `[B, T0 + tokens + T, H]` and their mask. Padding stays outermost: never between prompt and
-            input.
+            Embeddings `[B, T0 + tokens + T, H]` and their mask; see `joining.join`.
         """
-        embedded = self.llm.get_input_embeddings()(input_ids)
-        joined, mask = embedded, attention_mask
-        if self.plug is not None:
-            soft = self.plug(query, history, history_mask).to(embedded.dtype)
-            joined = torch.cat([soft, embedded], dim=1)
-            mask = torch.cat([attention_mask.new_ones(soft.shape[:2]), attention_mask], dim=1)
-        if before_ids is not None:
-            joined = torch.cat([self.llm.get_input_embeddings()(before_ids), joined], dim=1)
-            mask = torch.cat([before_mask, mask], dim=1)
-        if bool((attention_mask[:, 0] == 0).any()):  # padded on the left: move the padding in front of the soft prompt
-            order = mask.argsort(dim=1, stable=True)
-            joined = joined.gather(1, order[..., None].expand_as(joined))
-            mask = mask.gather(1, order)
-        return joined, mask
+        soft = None if self.plug is None else self.plug(query, history, history_mask, history_features)
+        return join(self.llm, soft, input_ids, attention_mask, before_ids, before_mask)
 
     def forward(
         self,
@@ -141,10 +135,7 @@ class PersonalizedLM(nn.Module):
             then does not depend on the length of targets.
         """
         joined, mask = self.join(input_ids, attention_mask, query, history, history_mask, before_ids, before_mask)
-        if not self.llm.config.is_encoder_decoder:
-            soft = joined.shape[1] - input_ids.shape[1]
-            labels = torch.cat([labels.new_full((labels.shape[0], soft), -100), labels], dim=1)
-        output = self.llm(inputs_embeds=joined, attention_mask=mask, labels=labels, use_cache=False)
+        output = run(self.llm, joined, mask, labels)
         loss = output.loss
         if num_items_in_batch is not None:
             own = (labels != -100).sum()
@@ -159,39 +150,106 @@ class PersonalizedLM(nn.Module):
 
         Args:
             batch: Arguments of `join`; inputs padded on the left for a decoder-only LLM.
-            **options: For the LLM's `generate`: `max_new_tokens`, `num_beams`, ...
+            **options: For the LLM's `generate`: `max_new_tokens`, `num_beams`, ... Greedy without; the defaults in
+                the LLM's `generation_config.json` are left aside, see `decoding.decoding`.
 
         Returns:
             B texts, stripped.
         """
-        joined, mask = self.join(**batch)
-        options = {"do_sample": False, "num_beams": 1, "pad_token_id": self.tokenizer.pad_token_id} | options
-        ids = self.llm.generate(inputs_embeds=joined, attention_mask=mask, **options)
+        ids = generate(self.llm, self.tokenizer, *self.join(**batch), **options)
         return [text.strip() for text in self.tokenizer.batch_decode(ids, skip_special_tokens=True)]
 
-    def generate(self, text: str, history: list[dict], max_new_tokens: int = 40, **options) -> str:
-        """Answer one input for one user.
+    @classmethod
+    def create(
+        cls,
+        task: str | Task,
+        llm="standin",
+        tokenizer=None,
+        encoder: str | Encoder = "minilm",
+        seed: int = 0,
+        **choices,
+    ) -> "PersonalizedLM":
+        """Put a new, untrained plug in front of an LLM.
 
         Args:
-            text: The input, following the task's template.
-            history: The user's profile items, oldest first, with the task's fields; may be empty.
-            max_new_tokens: Most tokens to generate.
-            **options: Further options of the LLM's `generate`.
+            task: A task, or the name of one of LaMP's.
+            llm: What `load_llm` takes, or a loaded LLM, which is frozen.
+            tokenizer: The loaded LLM's.
+            encoder: What `load_encoder` takes, or an encoder.
+            seed: Of the plug's initial weights.
+            **choices: Fields of `PlugConfig`.
+
+        Raises:
+            InputError: There is no such task, LLM or encoder; or an LLM was given without its tokenizer.
+        """
+        task = get_task(task)
+        name = llm if isinstance(llm, str) else getattr(llm, "name_or_path", "") or "unnamed"
+        if isinstance(llm, str):
+            llm, tokenizer = load_llm(llm)
+        elif tokenizer is None:
+            raise InputError("an LLM that is loaded already needs its tokenizer: tokenizer=...")
+        encoder = load_encoder(encoder) if isinstance(encoder, str) else encoder
+        facts = {"task": task_fact(task), "llm": name, "encoder": encoder.name}
+        with torch.random.fork_rng(devices=[]):  # the caller's random state stays
+            torch.manual_seed(seed)
+            return build(llm.eval().requires_grad_(False), tokenizer, encoder, None, facts, **choices)
+
+    @property
+    def task(self) -> Task:
+        """The task the plug is for.
+
+        Raises:
+            InputError: The model was made without one.
+        """
+        if "task" not in self.facts:
+            raise InputError("this model has no task: PersonalizedLM.create(task, ...) makes one that has")
+        return get_task(self.facts["task"])
+
+    def user(self, history: Iterable[dict]) -> User:
+        """Make a user of a history, to be asked for as often as there are questions.
+
+        Args:
+            history: Items with the task's fields, oldest first; may be empty. The plug's `max_history` newest count.
+
+        Raises:
+            InputError: Something is no item of the task.
+        """
+        return next(make_users(self, [history]))
+
+    def generate(
+        self, text: str | list[str], user: User | list[User], streamer=None, batch_size: int = 32, **options
+    ) -> str | list[str]:
+        """Answer inputs for users.
+
+        Args:
+            text: One input, or several; each follows the task's template.
+            user: From `user`: one for all inputs, or as many as there are inputs.
+            streamer: For one input alone and greedy decoding: what transformers' `generate` takes, e.g.
+                `TextStreamer(model.tokenizer, skip_special_tokens=True)`, which prints the words as they come.
+            batch_size: Most inputs at a time; they are batched by length.
+            **options: For the LLM's `generate`: `num_beams`, ...; `max_new_tokens` is the task's if not given.
 
         Returns:
-            The generated text.
-        """
-        from pplug.method.batches import collate, prepare_example
+            A text for one input, a list of texts for several: the same as one by one.
 
-        task = get_task(self.facts["task"])
-        config = self.plug.config
-        query = query_text(task, text, config.full_query)
-        query_vector = encode(self.encoder, [query], is_query=True)[0]
-        newest = history[-config.max_history :]  # all of them where it is 0
-        vectors = encode(self.encoder, [history_text(task, item, config.with_label) for item in newest])
-        example = prepare_example(self.tokenizer, text, None, vectors, query_vector, query, self.is_encoder_decoder)
-        batch = collate(self, [example], for_generation=True)
-        return self.generate_batch(batch, max_new_tokens=max_new_tokens, **options)[0]
+        Raises:
+            InputError: An input does not follow the template, or a user was made for another plug.
+        """
+        return serving.answer(self, text, user, streamer, batch_size, **options)
+
+    def soft_prompt(self, text: str, user: User) -> Tensor:
+        """The soft prompt `[I ; P^u]` of one input, *Paper: Eq. 5*: `[tokens, H]` float32, on the CPU."""
+        return serving.soft_prompt(self, text, user)
+
+    def weights(self, text: str, user: User) -> Tensor:
+        """The weight of each of the user's items for one input, *Paper: Eq. 3*: `[N]` float32, oldest item first."""
+        return serving.weights(self, text, user)
+
+    def prompt_embeds(self, text: str, user: User) -> Tensor:
+        """All that the LLM reads, *Paper: Eq. 5*: `[tokens + T, H]` float32, on the CPU, for any engine that takes
+        embeddings. A chat template's beginning stands in front of the soft prompt.
+        """
+        return serving.prompt_embeds(self, text, user)
 
     @property
     def is_encoder_decoder(self) -> bool:
@@ -199,31 +257,52 @@ class PersonalizedLM(nn.Module):
         return bool(self.llm.config.is_encoder_decoder)
 
     def save_pretrained(self, folder: str | Path) -> Path:
-        """Write the plug alone: `plug.safetensors` and `plug.json` (its config, LLM, encoder, task, data hash)."""
-        write_plug(Path(folder), self.plug, self.state_dict(), self.facts)
-        return Path(folder)
+        """Write the plug alone, as one file `plug.safetensors`: weights, config, and what it was trained with.
 
-    @classmethod
-    def from_pretrained(cls, folder: str | Path) -> "PersonalizedLM":
-        """Load a saved plug together with the LLM and the encoder it names.
+        Returns:
+            The folder.
 
         Raises:
-            FileNotFoundError: If the folder holds no plug.
-            DataError: If what it holds is damaged, or does not fit the LLM or the encoder.
+            InputError: A weight is not finite; what was saved before is untouched.
         """
-        folder = Path(folder)
-        facts, config, weights = read_plug(folder)
-        try:
-            (llm, tokenizer), encoder = load_llm(facts["llm"]), load_encoder(facts["encoder"])
-        except InputError as error:
-            raise DataError(f"{folder / CONFIG}: {error}") from error
-        widths = {"llm_width": llm.get_input_embeddings().weight.shape[1], "encoder_width": encoder.width}
-        for field, width in widths.items():
-            if getattr(config, field) != width:
-                found = f"found {getattr(config, field)}"
-                raise DataError(f"{folder / CONFIG}: {field}: expected {width}, the width of what it names, {found}")
+        write_plug(Path(folder), self.plug, self.state_dict(), facts_of(self))
+        return Path(folder)
+
+    def push_to_hub(self, repo_id: str, **options) -> str:
+        """Upload the plug and a model card to the Hugging Face hub; see `hub.push`."""
+        return push(self, repo_id, **options)
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        folder_or_repo: str | Path,
+        llm=None,
+        tokenizer=None,
+        encoder: Encoder | str | None = None,
+        device: str | None = None,
+        dtype: torch.dtype | None = None,
+        quantization_config=None,
+    ) -> "PersonalizedLM":
+        """Load a saved plug together with its LLM and its encoder.
+
+        Args:
+            folder_or_repo: The folder `save_pretrained` wrote, or the id of a hub repository, `"owner/name"`.
+            llm: The name or folder of the plug's LLM, or the loaded LLM itself, which several plugs can share; None for
+                the name in the plug, at the commit it was trained with.
+            tokenizer: The LLM's; needed where `llm` is loaded already.
+            encoder: The name or folder of the plug's encoder, or the loaded `Encoder`; None for the name in the plug.
+            device, dtype, quantization_config: How to load the LLM; see `load_llm`.
+
+        Raises:
+            FileNotFoundError: If there is no plug.
+            DataError: If the plug is damaged, or LLM or encoder are not the ones it was trained with.
+        """
+        path = plug_file(folder_or_repo)
+        facts, config, weights = read_plug(path)
+        how = {"device": device, "dtype": dtype, "quantization_config": quantization_config}
+        llm, tokenizer, encoder = load_parts(path, facts, config, llm, tokenizer, encoder, **how)
         model = build(llm, tokenizer, encoder, config, facts)
-        check_weights(folder, weights, model.state_dict())
+        check_weights(path, weights, model.state_dict())
         model.load_state_dict(weights)
         return model.eval()
 
@@ -247,5 +326,5 @@ def build(llm, tokenizer, encoder: Encoder, config: PlugConfig | None = None, fa
         measured = {"encoder_width": encoder.width, "llm_width": width, "embedding_norm": embedding_norm(llm)}
         config = PlugConfig(**(measured | choices))
     trains_backbone = config.train_input_encoder and config.user and config.pooling == "attention"
-    backbone = copy.deepcopy(encoder.module).requires_grad_(True) if trains_backbone else None
+    backbone = query_backbone(encoder) if trains_backbone else None
     return PersonalizedLM(llm, tokenizer, Plug(config, backbone), encoder, facts).eval()

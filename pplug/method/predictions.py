@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 from pplug.base.errors import InputError
@@ -11,6 +12,7 @@ from pplug.base.reading import shown
 from pplug.data.loading import Data
 from pplug.method.batches import prepare
 from pplug.method.evaluate import predict
+from pplug.method.fingerprints import encoder_fingerprint, llm_fingerprint
 from pplug.method.model import PersonalizedLM
 
 CHUNK = 256  # questions whose answers are lost at most when a run is killed
@@ -39,8 +41,9 @@ def write_predictions(model: PersonalizedLM, data: Data, split: str, path: str |
     path, task = Path(path), data.task.name
     if split not in data.splits:
         raise InputError(f"{task}: no {shown(split)} questions in this data; it has {', '.join(data.splits)}")
-    if model.facts.get("task", task) != task:
-        raise InputError(f"this plug was trained for {model.facts['task']}, the data is of {task}")
+    if "task" in model.facts and model.task != data.task:
+        other = model.task.name if model.task.name != task else f"another task of the name {task}"
+        raise InputError(f"this plug was trained for {other}, the data is of {task}")
     if path.is_dir():
         raise InputError(f"{path}: expected the name of a file for the answers, this is a folder")
     part = path.with_name(f".{path.name}.part")
@@ -78,9 +81,9 @@ def _kept(part: Path, head: str) -> list[str]:
     return answers
 
 
-def _fingerprint(model: PersonalizedLM) -> str:
-    """What tells one plug from another: its weights and its LLM."""
-    digest = hashlib.sha256(json.dumps(model.facts, sort_keys=True).encode())
+def _fingerprint(model: PersonalizedLM) -> list:
+    """What decides a plug's answers: its config and weights, its LLM, its encoder."""
+    digest = hashlib.sha256(json.dumps(asdict(model.plug.config), sort_keys=True).encode())
     for name, value in sorted(model.state_dict().items()):
         digest.update(name.encode() + value.detach().float().cpu().numpy().tobytes())
-    return digest.hexdigest()
+    return [digest.hexdigest(), llm_fingerprint(model.llm, model.tokenizer), encoder_fingerprint(model.encoder)]

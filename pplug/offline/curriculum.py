@@ -10,7 +10,7 @@ import random
 from dataclasses import dataclass
 
 from pplug.base.errors import InputError
-from pplug.data.loading import Data, held_out_examples
+from pplug.data.loading import Data, examples_with_output, held_out_examples
 from pplug.data.retrieval import rank_by_words
 from pplug.data.tasks import (
     Task,
@@ -21,6 +21,8 @@ from pplug.data.tasks import (
     prompt_with_persona,
     query_text,
 )
+
+LEARNT_SEED = 101  # of the simulated users a stand-in learns from; the experiments' users have another
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,10 @@ def lamp_writers(data: Data, split: str = "train") -> list[Writer]:
     """The users of LaMP-format data: a split's questions and, for training, the items that can serve as questions."""
     if split not in data.splits:
         raise InputError(f"{data.task.name}: no {split}_questions.json in this data, which a stand-in learns from")
-    examples = data.splits[split].to_list() + (held_out_examples(data) if split == "train" else [])
+    questions = examples_with_output(data, split)
+    if len(data.splits[split]) and not questions:
+        raise InputError(f"{data.task.name}: no {split}_outputs.json in this data, which a stand-in learns from")
+    examples = questions + (held_out_examples(data) if split == "train" else [])
     writers = []
     for example in examples:
         items = [data.items[row] for row in example["profile"]]

@@ -46,22 +46,34 @@ def prompt_tokens(model: PersonalizedLM, prepared: list[Example]) -> float:
 def latency(model: PersonalizedLM, prepared: list[Example], plain: PersonalizedLM, given: list[Example], **options):
     """One user's answer with `model`, over one with the `plain` LLM: the ratio of medians, timed in turn.
 
+    Both may share an LLM, which must then be the same in both: what is installed in it is timed by `seconds_of_one`.
+
     Args:
         model: The way to be timed.
-        prepared: What it reads.
+        prepared: What it is given.
         plain: The LLM without plug.
-        given: What that reads, for the same users.
+        given: What that is given, for the same users.
         **options: For the LLM's `generate`.
     """
     seconds: tuple[list[float], list[float]] = [], []
     pairs = list(zip(prepared, given, strict=True))[:TIMED_USERS]
     for each in (pairs[0], *pairs):  # the first is a warm-up
         for spent, way, example in zip(seconds, (model, plain), each, strict=True):
-            start = time.perf_counter()
-            predict(way, [example], **options)
-            spent.append(time.perf_counter() - start)
+            spent.append(_seconds(way, example, options))
     mine, theirs = (statistics.median(spent[1:]) for spent in seconds)
     return mine / theirs
+
+
+def seconds_of_one(model: PersonalizedLM, prepared: list[Example], **options) -> float:
+    """The median of the seconds that one user's answer takes; the first answer is a warm-up."""
+    chosen = prepared[:TIMED_USERS]
+    return statistics.median([_seconds(model, example, options) for example in (chosen[0], *chosen)][1:])
+
+
+def _seconds(model: PersonalizedLM, example: Example, options: dict) -> float:
+    start = time.perf_counter()
+    predict(model, [example], **options)
+    return time.perf_counter() - start
 
 
 def text_bytes(data: Data, examples: list[dict]) -> float:
@@ -83,6 +95,6 @@ def encoding_seconds(encoder: Encoder, data: Data, examples: list[dict]) -> floa
     return (time.perf_counter() - start) / len(examples[:TIMED_USERS])
 
 
-def trained_parameters(model: PersonalizedLM) -> int:
+def count_trained(model: PersonalizedLM) -> int:
     """Parameters of a plug that training changes."""
     return sum(p.numel() for p in model.plug.parameters() if p.requires_grad)

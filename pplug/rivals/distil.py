@@ -16,7 +16,7 @@ from pplug.data.retrieval import retrieve
 from pplug.method.batches import Example, collate
 from pplug.method.embedder import InputEncoder
 from pplug.method.model import PersonalizedLM
-from pplug.rivals.variants import put_in_prompt
+from pplug.rivals.inputs import put_in_prompt
 
 CANDIDATES, QUESTIONS = 8, 600  # items that the LLM judges for a question, and questions
 STEPS, BATCH = 400, 64
@@ -65,13 +65,14 @@ def train_retriever(
 
 
 def _feedback(plain, data, examples, prepared, seed) -> tuple[np.ndarray, np.ndarray]:
-    """Positions of the candidates, `[Q, C]` (-1: none), and the LLM's log-likelihood of the target with each."""
+    """The candidates' places in the history, `[Q, C]` (-1: none); the LLM's log-likelihood of the target with each."""
     places = np.full((len(examples), CANDIDATES), -1)
     shown, asked, ready, at = [], [], [], []
     ranked = retrieve("random", data, examples, prepared, seed)
     for q, (example, example_prepared, rows) in enumerate(zip(examples, prepared, ranked, strict=True)):
-        for c, row in enumerate(rows[:CANDIDATES]):
-            places[q, c] = example["profile"].index(row)
+        newest = example["profile"][len(example["profile"]) - len(example_prepared.history) :]  # those with vectors
+        for c, row in enumerate([row for row in rows if row in newest][:CANDIDATES]):
+            places[q, c] = newest.index(row)
             shown.append([row]), asked.append(example), ready.append(example_prepared), at.append((q, c))
     prompts = put_in_prompt(plain, data, asked, ready, shown)
     likelihoods = np.zeros(places.shape, dtype=np.float32)

@@ -5,9 +5,9 @@ from user to user. The task-tuned LLM is the one with a trained instruction embe
 gain over it is not task tuning.
 """
 
-import hashlib
 import json
 import math
+import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +17,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from pplug.base.errors import InputError
+from pplug.base.extras import needing
 from pplug.base.files import write_bytes, write_text
 from pplug.base.hardware import has_bfloat16
 from pplug.data.loading import Data
@@ -33,6 +35,7 @@ METHODS = {  # way → AdamW's learning rate, chosen by the loss of 20 users' de
 EPOCHS, BATCH = 4, 8
 RANK, BOTTLENECK, PROMPT_TOKENS = 8, 16, 4
 FEED_FORWARD = ("DenseReluDense", "mlp")  # what the feed-forward part of a layer is called in T5, and in Llama and Qwen
+LAST_OF_LAYER = re.compile(r"(^|\.)\d+\.(output|fc2)$")  # its last part where it has no name: BERT's, BART's
 
 
 def own_examples(data: Data, example: dict) -> list[tuple[str, str]]:
@@ -58,10 +61,7 @@ def prepare_own(model: PersonalizedLM, pairs: list[tuple[str, str]]) -> list[Exa
     """Tokenise inputs and outputs for a model that reads no history: nothing is encoded."""
     nothing = np.zeros((0, model.plug.config.encoder_width), dtype=np.float16)
     query = np.zeros(model.plug.config.encoder_width, dtype=np.float16)
-    return [
-        prepare_example(model.tokenizer, text, answer, nothing, query, "", model.is_encoder_decoder)
-        for text, answer in pairs
-    ]
+    return [prepare_example(model, text, answer, nothing, query, "") for text, answer in pairs]
 
 
 @contextmanager
@@ -78,31 +78,67 @@ def installed(model: PersonalizedLM, method: str, seed: int = 0) -> Iterator[dic
         embeddings of drawn tokens.
 
     Raises:
-        ValueError: There is no such method.
+        InputError: There is no such method, or this LLM cannot have it.
     """
     if method not in METHODS:
-        raise ValueError(f"unknown method {method!r}: expected one of {', '.join(METHODS)}")
+        raise InputError(f"unknown method {method!r}: expected one of {', '.join(METHODS)}")
+    if why := left_out(model.llm, method):
+        raise InputError(f"{method}: {why}")
     torch.manual_seed(seed)
     ways = {"LoRA": _lora, "IA3": _ia3, "bottleneck adapter": _bottleneck, "soft prompt": _soft_prompt}
     with ways[method](model) as parameters:
         yield parameters
 
 
+def left_out(llm, method: str) -> str:
+    """Why a way cannot be used with an LLM, in a few words; empty if it can."""
+    if method in ("LoRA", "IA3") and not _targets(llm, method):
+        return f"peft does not know which layers of a {llm.config.model_type} to adapt"
+    if method == "bottleneck adapter" and not _feed_forward(llm):
+        return f"it is not known what the feed-forward layers of a {llm.config.model_type} are called"
+    return ""
+
+
+def _targets(llm, method: str) -> dict:
+    """Which layers peft adapts: its own choice for this kind of LLM or, of one made of two, for its parts."""
+    from peft.utils import constants
+
+    names = {"target_modules": f"TRANSFORMERS_MODELS_TO_{method.upper()}_TARGET_MODULES_MAPPING"}
+    if method == "IA3":
+        names["feedforward_modules"] = "TRANSFORMERS_MODELS_TO_IA3_FEEDFORWARD_MODULES_MAPPING"
+    parts = [getattr(llm.config, part, None) for part in ("encoder", "decoder")]
+    kinds = [llm.config.model_type, *(part.model_type for part in parts if hasattr(part, "model_type"))]
+    for kind in kinds:
+        if all(kind in getattr(constants, name) for name in names.values()):
+            return {field: list(getattr(constants, name)[kind]) for field, name in names.items()}
+    return {}
+
+
+def _feed_forward(llm) -> dict[str, nn.Module]:
+    """The feed-forward part of each layer, by name."""
+    modules = dict(llm.named_modules())
+    named = {name: m for name, m in modules.items() if name.rsplit(".", 1)[-1] in FEED_FORWARD}
+    return named or {name: m for name, m in modules.items() if LAST_OF_LAYER.search(name)}
+
+
 @contextmanager
 def _lora(model: PersonalizedLM):
-    from peft import LoraConfig
-    from peft.tuners.lora import LoraModel
+    with needing("rivals"):
+        from peft import LoraConfig
+        from peft.tuners.lora import LoraModel
 
-    with _tuned(model, LoraModel, LoraConfig(r=RANK, lora_alpha=2 * RANK)) as parameters:
+    config = LoraConfig(r=RANK, lora_alpha=2 * RANK, **_targets(model.llm, "LoRA"))
+    with _tuned(model, LoraModel, config) as parameters:
         yield parameters
 
 
 @contextmanager
 def _ia3(model: PersonalizedLM):
-    from peft import IA3Config
-    from peft.tuners.ia3 import IA3Model
+    with needing("rivals"):
+        from peft import IA3Config
+        from peft.tuners.ia3 import IA3Model
 
-    with _tuned(model, IA3Model, IA3Config()) as parameters:
+    with _tuned(model, IA3Model, IA3Config(**_targets(model.llm, "IA3"))) as parameters:
         yield parameters
 
 
@@ -119,7 +155,7 @@ def _tuned(model: PersonalizedLM, kind: type, config):
 @contextmanager
 def _bottleneck(model: PersonalizedLM):
     width = model.llm.get_input_embeddings().weight.shape[1]
-    layers = {name: m for name, m in model.llm.named_modules() if name.rsplit(".", 1)[-1] in FEED_FORWARD}
+    layers = _feed_forward(model.llm)
     parameters, hooks = {}, []
     for name, layer in layers.items():
         down = nn.Parameter(torch.randn(BOTTLENECK, width, device=model.llm.device) / math.sqrt(width))
@@ -188,8 +224,18 @@ def fit_user(
     examples: list[Example],
     learning_rate: float,
     file: Path,
+    seed: int,
 ) -> float:
     """Swap one user's parameters in: from `file`, or trained from `fresh` and written there.
+
+    Args:
+        model: The LLM they are installed in.
+        parameters: From `installed`.
+        fresh: Their initial values.
+        examples: The user's own.
+        learning_rate: See `train_user`.
+        file: Its name must tell apart whatever decides the result: the caller's to see to.
+        seed: Of the order of examples.
 
     Returns:
         The seconds their training took, also where that was in an earlier run.
@@ -202,7 +248,7 @@ def fit_user(
         return json.loads(beside.read_text())["seconds"]
     start = time.perf_counter()
     swap_in(parameters, fresh)
-    train_user(model, parameters, examples, learning_rate, int(hashlib.sha256(file.stem.encode()).hexdigest()[:8], 16))
+    train_user(model, parameters, examples, learning_rate, seed)
     seconds = time.perf_counter() - start
     write_text(beside, json.dumps({"seconds": seconds}))  # first: a run that is stopped in between trains again
     write_bytes(file, save({name: p.detach().cpu().contiguous() for name, p in parameters.items()}))

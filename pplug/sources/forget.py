@@ -6,21 +6,25 @@ of them, such as executed notebooks and predictions.
 
 import json
 import shutil
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from pplug.base.errors import DataError
-from pplug.base.files import cache_folder, write_text
+from pplug.base.files import cache_folder, replacing, write_text
+from pplug.base.json_stream import json_items
 from pplug.base.reading import read_json
-from pplug.data.lamp_files import SPLITS, as_text, check_file
+from pplug.data.items import as_text, clean_items
+from pplug.data.lamp_files import SPLITS, check_file
 from pplug.data.tasks import Task, build_input, get_task, history_text, query_text
 from pplug.method.encoders import Encoder, text_keys
 from pplug.method.store import remove
 
+LIST = "a list of questions"
+
 
 def forget(
     folder: str | Path,
-    task: str,
+    task: Task | str,
     user_id: str,
     encoder: Encoder,
     items: Collection[str] = (),
@@ -37,7 +41,7 @@ def forget(
         user_id: The user; where the files have no `user_id`, the id of a question.
         encoder: The encoder whose vectors are removed, of history items and of questions.
         items: Ids of history items. If any, these alone leave the user's profiles, and with them the user's questions
-            about the same text; all that is the user's if none.
+            about exactly the same text; all that is the user's if none.
         cache: See `encoders.encode`.
 
     Returns:
@@ -46,57 +50,96 @@ def forget(
     Raises:
         DataError: No question of the folder is this user's, or no item has one of the ids.
     """
-    folder, cache, spec = Path(folder), Path(cache) if cache else cache_folder(), get_task(task)
+    folder, cache = Path(folder), Path(cache) if cache else cache_folder()
+    spec = task if isinstance(task, Task) else get_task(task)
     paths = [path for split in SPLITS if (path := folder / f"{split}_questions.json").exists()]
     for path in paths:  # not by `load`: a run that was stopped may have left questions without their outputs
         check_file(path, spec, "questions")
-    before = {path: read_json(path) for path in paths}
-    asked = [question for questions in before.values() for question in questions]
-    own = [question for question in asked if _user(question) == user_id]
-    if not own:
+    before = [question for path in paths for question in json_items(path, LIST) if _user(question) == user_id]
+    if not before:
         raise DataError(f"{folder}: expected a user called {user_id!r}: no question here is theirs")
-    dropped = [item for question in own for item in question["profile"] if str(item.get("id")) in items]
+    dropped = [item for question in before for item in question["profile"] if _is_one_of(item, items)]
     missing = set(items) - {str(item["id"]) for item in dropped}
     if missing:
         raise DataError(f"{folder}: user {user_id}: expected ids of items of this user, found {min(missing)!r}")
-    said = {max((as_text(item[field]) for field in spec.fields), key=len) for item in dropped}
+    dropped_texts = {text for item in dropped if (text := as_text(item[_text_field(spec)]).strip())}
 
-    def left(question: dict) -> dict | None:
-        if _user(question) != user_id:
-            return question
-        if not items or any(text in question["input"] for text in said):
-            return None
-        return question | {"profile": [item for item in question["profile"] if str(item.get("id")) not in items]}
-
-    after = {path: [new for old in questions if (new := left(old))] for path, questions in before.items()}
-    stays = [question for questions in after.values() for question in questions]
-    gone, removed = 0, 0
-    for texts_of, is_query in ((_history_texts, False), (_query_texts, True)):
-        texts = sorted(texts_of(spec, own) - texts_of(spec, stays))
-        gone += len(texts)
-        removed += remove(cache / "vectors" / encoder.key, text_keys(encoder, texts, is_query))
-    for copy in (cache / "data").glob(
-        f"{spec.name}-*"
-    ):  # of any state the files were ever in; they are soon made again
+    texts, queries = _history_texts(spec, before), _query_texts(spec, before)
+    stays: dict[Path, dict[str, bool]] = {path: {} for path in paths}  # of each question, by id
+    for path in paths:
+        outputs = _outputs(path)
+        for question in json_items(path, LIST):  # one by one: these may be gigabytes
+            example_id = str(question["id"])
+            output = outputs.get(example_id) if outputs is not None else None
+            is_begun = outputs is not None and output is None  # by a run that was stopped
+            is_about = _user(question) == user_id and _texts_asked_about(spec, question, output) & dropped_texts
+            stays[path][example_id] = _user(question) != user_id or bool(items and not is_begun and not is_about)
+            if stays[path][example_id]:
+                left = [_without(question, user_id, items)]
+                texts -= _history_texts(spec, left)
+                queries -= _query_texts(spec, left)
+    removed = 0
+    for some, is_query in ((texts, False), (queries, True)):
+        removed += remove(cache / "vectors" / encoder.key, text_keys(encoder, sorted(some), is_query))
+    for copy in (cache / "data").glob(f"{spec.name}-*"):  # of any state the files were in; they are soon made again
         (copy / "done").unlink(missing_ok=True)  # first: half a copy must not look like a whole one
         shutil.rmtree(copy)
-    for path, questions in after.items():  # outputs first: the questions tell a second run whose they are
-        ids = {str(question["id"]) for question in before[path]} - {str(question["id"]) for question in questions}
-        outputs = path.with_name(path.name.replace("_questions", "_outputs"))
+    for path in paths:  # outputs first: the questions tell a second run whose they are
+        outputs = _outputs_path(path)
         if outputs.exists():
             content = read_json(outputs)
-            _write(outputs, content | {"golds": [gold for gold in content["golds"] if str(gold["id"]) not in ids]})
-        _write(path, questions)
-    return {"questions": len(asked) - len(stays), "texts": gone, "vectors": removed}
+            golds = [gold for gold in content["golds"] if stays[path].get(str(gold["id"]), True)]
+            write_text(outputs, json.dumps(content | {"golds": golds}, indent=1, ensure_ascii=False))
+        questions = (question for question in json_items(path, LIST) if stays[path][str(question["id"])])
+        _write_list(path, (_without(question, user_id, items) for question in questions))
+    gone = sum(list(ids.values()).count(False) for ids in stays.values())
+    return {"questions": gone, "texts": len(texts) + len(queries), "vectors": removed}
+
+
+def _without(question: dict, user_id: str, ids: Collection[str]) -> dict:
+    """A question without the items of these ids, if it is the user's."""
+    if _user(question) != user_id:
+        return question
+    return question | {"profile": [item for item in question["profile"] if not _is_one_of(item, ids)]}
 
 
 def _user(question: dict) -> str:
     return str(question.get("user_id", question["id"]))
 
 
+def _is_one_of(item: dict, ids: Collection[str]) -> bool:
+    return "id" in item and str(item["id"]) in ids
+
+
+def _text_field(task: Task) -> str:
+    """The field of an item that a question can be about."""
+    return task.held_out[0] if task.held_out else task.fields[0]
+
+
+def _texts_asked_about(task: Task, question: dict, output: str | None) -> set[str]:
+    """The texts a question is about: what stands in its slot, and its output where an item is all of one.
+
+    They are compared as a whole: part of another text, or the same in other letters, is another text.
+    """
+    texts = {query_text(task, question["input"]).strip()}
+    if output is not None and task.held_out is None and not task.labels:
+        texts.add(output.strip())  # LaMP-7 asks with a paraphrase; the user's own text is the answer
+    return texts
+
+
+def _outputs(questions: Path) -> dict[str, str] | None:
+    """The outputs that belong to a file of questions, by id; None where they are withheld."""
+    path = _outputs_path(questions)
+    return {str(gold["id"]): str(gold["output"]) for gold in read_json(path)["golds"]} if path.exists() else None
+
+
+def _outputs_path(questions: Path) -> Path:
+    return questions.with_name(questions.name.replace("_questions", "_outputs"))
+
+
 def _history_texts(task: Task, questions: list[dict]) -> set[str]:
     """What the encoder may have read of their histories: with label and without."""
-    items = ({field: as_text(item[field]) for field in task.fields} for q in questions for item in q["profile"])
+    items = (item for question in questions for item in clean_items(task, question["profile"], "profile"))
     return {history_text(task, item, label) for item in items for label in (True, False)}
 
 
@@ -109,5 +152,11 @@ def _query_texts(task: Task, questions: list[dict]) -> set[str]:
     return {query_text(task, text, full) for text in inputs for full in (True, False)}
 
 
-def _write(path: Path, content) -> None:
-    write_text(path, json.dumps(content, indent=1, ensure_ascii=False))
+def _write_list(path: Path, questions: Iterator[dict]) -> None:
+    """Write a JSON list item by item; it may be made of what is in the file."""
+    with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+        start = "[\n"
+        for question in questions:
+            file.write(start + json.dumps(question, ensure_ascii=False))
+            start = ",\n"
+        file.write("\n]\n" if start == ",\n" else "[]\n")

@@ -6,12 +6,10 @@ import numpy as np
 
 from pplug.base.files import cache_folder
 from pplug.data.metrics import example_scores
-from pplug.data.retrieval import retrieve
-from pplug.method.evaluate import predict
-from pplug.rivals.variants import ITEMS, put_in_prompt
-from pplug.study.controls import INSTRUCTION, NONE, PLUG
+from pplug.rivals.inputs import ITEMS
 from pplug.study.experiment import SIMULATED_SEED
-from pplug.study.rows import Setting
+from pplug.study.names import INSTRUCTION, NONE, PLUG, items_row
+from pplug.study.setting import Setting
 
 LENGTHS = (0, 1, 2, 4, 8, 16, 32)
 USERS = 100  # simulated ones, none of whom the plug was trained on
@@ -50,10 +48,13 @@ def setting(s: Setting) -> tuple[Setting, tuple[int, ...]]:
 def scores(s: Setting) -> dict[str, dict[int, list[float]]]:
     """Score the plug and retrieval at each length of history.
 
+    Args:
+        s: The task and its users, of which the long ones or others are chosen, see `setting`.
+
     Returns:
         Row → number of items → every user's score in the headline metric.
     """
-    plug, tuned = s.fit(), s.fit(user=False)
+    plug, tuned = s.plug, s.tuned
     whole, lengths = setting(s)
     task = whole.data.task
     golds = [example["output"] for example in whole.examples]
@@ -62,17 +63,15 @@ def scores(s: Setting) -> dict[str, dict[int, list[float]]]:
         return np.round(example_scores(task, texts, golds)[task.metrics[0]], 4).tolist()
 
     found: dict[str, dict[int, list[float]]] = {name: {} for name in (NONE, INSTRUCTION, PLUG)}
-    alone = {NONE: score(predict(whole.plain, whole.prepared, **s.options))}
-    alone[INSTRUCTION] = score(predict(tuned, whole.prepared, **s.options))
+    alone = {NONE: score(whole.answers(whole.plain, whole.prepared))}
+    alone[INSTRUCTION] = score(whole.answers(tuned, whole.prepared))
     for n in lengths:
-        examples = newest(whole.examples, n)
-        prepared = [replace(e, history=e.history[len(e.history) - n :]) for e in whole.prepared]
+        few = whole.on(whole.data, newest(whole.examples, n))
+        few.__dict__["prepared"] = [replace(e, history=e.history[len(e.history) - n :]) for e in whole.prepared]
         found[NONE][n], found[INSTRUCTION][n] = alone[NONE], alone[INSTRUCTION]
-        found[PLUG][n] = score(predict(plug, prepared, **s.options))
-        ranked = list(retrieve("BM25", whole.data, examples, prepared))
+        found[PLUG][n] = score(few.answers(plug, few.prepared))
+        ranked = few.ranked("BM25")
         for k in ITEMS:
-            rows = [best[:k] for best in ranked]
-            told = put_in_prompt(whole.plain, whole.data, examples, prepared, rows)
-            name = f"BM25, {k} item{'s' * (k > 1)}"
-            found.setdefault(name, {})[n] = score(predict(whole.plain, told, **s.options))
+            texts = few.answers(few.plain, few.with_items(ranked, k))
+            found.setdefault(items_row("BM25", k), {})[n] = score(texts)
     return found

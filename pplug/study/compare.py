@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from multiprocessing import get_context, parent_process
 from pathlib import Path
 
@@ -20,21 +20,38 @@ from pplug.config import Profile
 from pplug.data.intervals import bootstrap_corpus
 from pplug.data.metrics import example_scores
 from pplug.data.retrieval import BM25_WORD
-from pplug.study import cold_start, rows
-from pplug.study.experiment import available_tasks, llm_fingerprint
-from pplug.study.records import FOLDER, environment, load_records, save_record
-from pplug.study.tables import COLD_START, full_table, subset_table
+from pplug.study import ablations, cold_start, rows
+from pplug.study.experiment import available_tasks, llm_label
+from pplug.study.names import ABLATIONS, COLD_START
+from pplug.study.records import FOLDER, environment, load_records, plain, save_record
+from pplug.study.scores import of_groups
+from pplug.study.setting import Row, Setting
+from pplug.study.tables import ablation_table, full_table, subset_table
 
 SEEDS = (0, 1, 2)
 
-GROUPS: dict[str, tuple[Callable, tuple[int, ...]]] = {  # what makes the rows, and for which seeds
-    "controls": (rows.controls, SEEDS),  # the main claim's rows
-    "plugs": (rows.plugs, SEEDS[:1]),
-    "retrieval": (rows.retrieval, SEEDS[:1]),
-    "distilled": (rows.distilled, SEEDS[:2]),
-    "summaries": (rows.summaries, SEEDS[:1]),
-    "adapters": (rows.adapters, SEEDS),
-    COLD_START: (cold_start.scores, SEEDS[:1]),
+
+@dataclass(frozen=True)
+class Group:
+    """What makes a group's rows, for which seeds, and for which tasks; all if None."""
+
+    make: Callable
+    seeds: tuple[int, ...]
+    tasks: tuple[str, ...] | None = None
+
+
+GROUPS = {
+    "controls": Group(rows.controls_with_costs, SEEDS),  # the main claim's rows
+    "plugs": Group(rows.plugs, SEEDS[:1]),
+    "retrieval": Group(rows.retrieval, SEEDS[:1]),
+    "distilled": Group(rows.distilled, SEEDS[:2]),
+    "summaries": Group(rows.summaries, SEEDS[:1]),
+    "adapters": Group(rows.adapters, SEEDS),
+    COLD_START: Group(cold_start.scores, SEEDS[:1]),
+    "ablations": Group(ablations.choices, SEEDS, ablations.TASKS_COMPARED),
+    "selection": Group(ablations.selections, SEEDS, ablations.TASKS_COMPARED),
+    "release": Group(ablations.procedures, SEEDS[:1], ablations.TASKS_COMPARED),
+    "encoders": Group(ablations.encoders, SEEDS[:1], ablations.TASKS_COMPARED[:1]),
 }
 
 
@@ -42,48 +59,76 @@ def run_group(group: str, task: str, profile: Profile, seed: int) -> dict:
     """Run one group of rows and write its record.
 
     Returns:
-        The record: as `experiment.run_cell`'s, with `costs` (row → `Cost`), `users`, the positions of the test users
-        it is about (None: all), and `history_lengths`. The cold start's has only scores, by number of items.
+        The record, see `record_of`.
     """
-    start = time.perf_counter()
-    s = rows.Setting(task, profile, seed)
-    found = dict(GROUPS[group][0](s))
-    record = {
-        "task": task,
-        "group": group,
-        "profile": profile.name,
-        "simulated": s.data.factors is not None,
-        "seed": seed,
-        "data_hash": s.data.hash,
-        "encoder": profile.encoder,
-        "settings": asdict(profile),
-        "llm": llm_fingerprint(profile.llm),
-        "steps": profile.steps,
-        "bm25_tokens": f"lower case, {BM25_WORD.pattern}",
-        "seconds": round(time.perf_counter() - start, 1),
-    }
-    record |= {"scores": found} if group == COLD_START else _scored(s, found, group)
-    save_record(record | environment(), f"compare-{profile.name}", f"{task}-{group}-s{seed}")
+    start, s = time.perf_counter(), Setting(task, profile, seed)
+    found = dict(GROUPS[group].make(s))
+    record = record_of(s, group, found, time.perf_counter() - start)
+    save_record(record, f"compare-{profile.name}", f"{task}-{group}-s{seed}")
     return record
 
 
-def _scored(s: rows.Setting, rows: dict[str, rows.Row], group: str) -> dict:
-    """The part of a record that its rows give."""
-    task = s.data.task
+def evaluate(task: str, profile: Profile, seed: int = 0) -> dict:
+    """Train or load a task's plug and evaluate it beside every control, without costs; nothing is written.
+
+    Returns:
+        A record as of the group `controls`, with the rows that retrieve by BM25 among its rows.
+    """
+    start, s = time.perf_counter(), Setting(task, profile, seed)
+    found = {name: Row(texts) for name, texts in rows.controls(s).items()}
+    return record_of(s, "controls", found, time.perf_counter() - start)
+
+
+def record_of(s: Setting, group: str, found: dict, seconds: float) -> dict:
+    """A record of a group's rows: what it ran on, and what it found.
+
+    Args:
+        s: The task, its users, profile and seed.
+        group: One of `GROUPS`.
+        found: Row → `Row`, or why it is left out; of the cold start row → number of items → scores.
+        seconds: That it took.
+
+    Returns:
+        Plain values for JSON: task, profile, data hash, encoder, LLM, seed, commit, versions, hardware; `users`, the
+        positions of the test users it is about (None: all), and their `history_lengths`; of each row `metrics` with
+        intervals, `scores`, the headline metric of each user, from which gains are tested, `costs` where measured, and
+        in `rows` what else is known of it. The cold start's has only scores, by number of items.
+    """
+    record = {
+        "task": s.task,
+        "group": group,
+        "profile": s.profile.name,
+        "simulated": s.data.factors is not None,
+        "seed": s.seed,
+        "data_hash": s.data.hash,
+        "encoder": s.profile.encoder,
+        "settings": asdict(s.profile),
+        "llm": llm_label(s.profile.llm),
+        "steps": s.profile.steps,
+        "bm25_tokens": f"lower case, {BM25_WORD.pattern}",
+        "seconds": round(seconds, 1),
+    }
+    record |= {"scores": found} if group == COLD_START else _found(s, group, found)
+    return plain(record | environment())
+
+
+def _found(s: Setting, group: str, found: dict[str, Row | str]) -> dict:
+    task, ways = s.data.task, {name: row for name, row in found.items() if isinstance(row, Row)}
     users = rows.adapted_users(s) if group == "adapters" else None
     examples = [s.examples[i] for i in users] if users is not None else s.examples
     golds = [example["output"] for example in examples]
+    headline = task.metrics[0]
     return {
         "n": len(golds),
         "users": users,
         "history_lengths": [len(example["profile"]) for example in examples],
-        "costs": {name: asdict(row.cost) for name, row in rows.items()},
+        "left_out": {name: why for name, why in found.items() if name not in ways},
+        "rows": {name: row.about for name, row in ways.items() if row.about},
+        "costs": {name: asdict(row.cost) for name, row in ways.items() if row.cost is not None},
         "metrics": {
-            name: bootstrap_corpus(task, row.texts, golds, s.profile.bootstrap // 4) for name, row in rows.items()
+            name: bootstrap_corpus(task, row.texts, golds, s.profile.bootstrap // 4) for name, row in ways.items()
         },
-        "scores": {
-            name: np.round(example_scores(task, row.texts, golds)[task.metrics[0]], 4) for name, row in rows.items()
-        },
+        "scores": {name: np.round(example_scores(task, row.texts, golds)[headline], 4) for name, row in ways.items()},
     }
 
 
@@ -99,10 +144,10 @@ def run(profile: Profile, tasks: list[str] | None = None, log: Callable[[str], N
     # What others build on comes first: its plugs are then in the cache.
     todo = [
         (group, task, profile, seed)
-        for group, (_, seeds) in GROUPS.items()
-        for seed in seeds
+        for group, its in GROUPS.items()
+        for seed in its.seeds
         for task in tasks or available_tasks(profile)
-        if not (folder / f"{task}-{group}-s{seed}.json").exists()
+        if (its.tasks is None or task in its.tasks) and not (folder / f"{task}-{group}-s{seed}.json").exists()
     ]
     todo.sort(key=lambda cell: (cell[0], cell[3]) != ("controls", 0))
     workers = _workers()
@@ -122,10 +167,12 @@ def write_table(folder: Path) -> Path:
     """Write every column of every row, for the tasks that have their controls, beside the records."""
     records = load_records(folder.name, folder.parent)
     ready = {r["task"] for r in records if r["group"] == "controls" and r["seed"] == SEEDS[0]}
-    records = [record for record in records if record["task"] in ready]
-    parts = [f"# The plug and its rivals: {folder.name}", full_table(records)]
+    parts = [f"# The plug and its rivals: {folder.name}", full_table([r for r in records if r["task"] in ready])]
     if any(record["group"] == "adapters" for record in records):
         parts += ["## Every row on the users with parameters of their own", subset_table(records) + "\n"]
+    for group in ABLATIONS:
+        if of_groups(records, (group,)):
+            parts += [f"## The plug's choices: {group}", ablation_table(records, group) + "\n"]
     write_text(folder / "table.md", "\n\n".join(parts))
     return folder / "table.md"
 

@@ -47,7 +47,10 @@ RIVALS_TEST = {
     "BM25": dict(zip(TABLE_1_TEST, (0.626, 0.387, 0.298, 0.186, 0.477, 0.446), strict=True)),
     "Recency": dict(zip(TABLE_1_TEST, (0.622, 0.377, 0.296, 0.189, 0.475, 0.444), strict=True)),
     "Contriever": dict(zip(TABLE_1_TEST, (0.636, 0.396, 0.299, 0.183, 0.483, 0.440), strict=True)),
+    "ROPG-RL": dict(zip(TABLE_1_TEST, (0.655, 0.391, 0.286, 0.191, 0.475, 0.448), strict=True)),
     "ROPG-KD": dict(zip(TABLE_1_TEST, (0.668, 0.396, 0.290, 0.187, 0.477, 0.441), strict=True)),
+    "RSPG-Pre": dict(zip(TABLE_1_TEST, (0.663, 0.405, 0.282, 0.190, 0.483, 0.450), strict=True)),
+    "RSPG-Post": dict(zip(TABLE_1_TEST, (0.672, 0.430, 0.264, 0.203, 0.480, 0.461), strict=True)),
 }
 
 # Section 4.1's table of LaMP, time-based: task → questions (train, dev, test), mean tokens of an input, of an output

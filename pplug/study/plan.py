@@ -11,7 +11,7 @@ from pplug.data.tasks import TASKS
 from pplug.method.embedder import Plug
 from pplug.method.plug_config import PlugConfig
 from pplug.method.release import VISITS
-from pplug.study.controls import ROWS
+from pplug.study.names import EVALUATED
 from pplug.study.paper import DATA
 from pplug.study.records import markdown
 from pplug.study.shapes import SHAPES, count, make_config
@@ -75,7 +75,7 @@ def plan_task(task: str, profile: Profile, device: Device) -> TaskPlan:
     """Reckon one task of real LaMP under a profile."""
     (train, dev, test), asked, said, history = DATA[task]
     train, dev, test = (min(n, profile.n_users or n) for n in (train, dev, test))
-    steps = training_steps(profile, task, train)
+    steps = training_steps(profile, TASKS[task], train)
     answered = min(dev, profile.n_test or dev)  # LaMP withholds the test outputs
     items = int((train + dev + test) * history)
     llm, encoder = count(profile.llm), count(profile.encoder)
@@ -129,7 +129,7 @@ def needs(profile: Profile) -> dict:
         "device": device,
         "tasks": tasks,
         "hours": hours,
-        "evaluate": hours["encode"] + 2 * hours["train"] + len(ROWS) * hours["answer"],
+        "evaluate": hours["encode"] + 2 * hours["train"] + len(EVALUATED) * hours["answer"],
         "weights": weights,
         "vectors": vectors,
         "disk": weights + 2 * sum(map(file_bytes, tasks)) + vectors,

@@ -11,14 +11,10 @@ from pathlib import Path
 import numpy as np
 
 from pplug.base.files import PACKAGE, write_text
-from pplug.data.intervals import gain
-from pplug.data.tasks import LOWER_IS_BETTER, TASKS, get_task
-from pplug.study.controls import INSTRUCTION, ITEMS_1, ITEMS_4, NONE, OTHER, PLUG, ROWS
-from pplug.study.paper import TABLE_1_TEST
+from pplug.data.tasks import TASKS
 
 FOLDER = PACKAGE.parent / "results"
 LIBRARIES = ("torch", "transformers", "sentence-transformers", "datasets", "numpy")
-BASELINES = (NONE, ITEMS_1, ITEMS_4, INSTRUCTION, OTHER)
 
 
 def environment() -> dict:
@@ -69,69 +65,19 @@ def load_records(group: str, folder: Path | None = None) -> list[dict]:
     return [json.loads(path.read_text()) for path in paths]
 
 
-def scores(records: list[dict], row: str) -> np.ndarray:
-    """`[seeds, users]`: the headline metric of one row, one record a seed; the records must be of the same users.
-
-    Raises:
-        ValueError: If the records are of different data.
-    """
-    if len({(record["data_hash"], record["n"]) for record in records}) != 1:
-        raise ValueError("these records are of different data: their users cannot be paired")
-    return np.array([record["scores"][row] for record in records])
-
-
-def gains(records: list[dict], row: str = PLUG, baselines: tuple[str, ...] = BASELINES) -> dict:
-    """What a row gains over each baseline, over all seeds: baseline → `Interval`, positive is better."""
-    metric = get_task(records[0]["task"]).metrics[0]
-    mine = scores(records, row)
-    return {b: gain(metric, mine, scores(records, b)) for b in baselines if b in records[0]["scores"]}
-
-
 def by_task(records: list[dict]) -> dict[str, list[dict]]:
     """Group records by task, in the order of the tasks."""
     return {task: found for task in TASKS if (found := [r for r in records if r["task"] == task])}
 
 
-def main_table(records: list[dict]) -> str:
-    """The table of all tasks as Markdown: every row's mean over seeds, and the paper's numbers in columns of their own.
-
-    The paper's are measured on other data with an LLM a thousand times larger; they stand there for orientation only.
-    """
-    rows = [row for row in ROWS if any(row in record["scores"] for record in records)]
-    head = ["task", "metric", *rows, "*paper: FlanT5-XXL as is*", "*paper: PPlug*"]
-    lines = []
-    for task, found in by_task(records).items():
-        metric = TASKS[task].metrics[0]
-        means = {row: float(np.mean(scores(found, row))) for row in rows if row in found[0]["scores"]}
-        cells = [
-            f"**{means[row]:.3f}**" if row == PLUG else f"{means[row]:.3f}" if row in means else "–" for row in rows
-        ]
-        theirs = [f"*{value:.3f}*" for value in TABLE_1_TEST[task][metric]]
-        lines.append(
-            [f"{task} {TASKS[task].title}", f"{metric} {'↓' if metric in LOWER_IS_BETTER else '↑'}", *cells, *theirs]
-        )
-    return markdown(head, lines)
-
-
-def gain_table(records: list[dict]) -> str:
-    """What the plug gains over each baseline, with 95 % intervals over users and seeds, as Markdown."""
-    head = ["task", "metric", *(f"gain over {b}" for b in BASELINES), "seeds × users"]
-    lines = []
-    for task, found in by_task(records).items():
-        cells = []
-        compared = gains(found)
-        for b in BASELINES:
-            i = compared.get(b)
-            cells.append(
-                "–" if i is None else f"{i.mean:+.3f} [{i.low:+.3f}, {i.high:+.3f}]{'' if i.excludes_zero else ' ∅'}"
-            )
-        lines.append([task, TASKS[task].metrics[0], *cells, f"{len(found)} × {found[0]['n']}"])
-    return markdown(head, lines)
-
-
 def markdown(head: list[str], lines: list[list[str]]) -> str:
     """A Markdown table."""
     return "\n".join("| " + " | ".join(row) + " |" for row in [head, ["---"] * len(head), *lines])
+
+
+def plain(record: dict) -> dict:
+    """A record with dataclasses and numpy values as they come back from its file."""
+    return json.loads(json.dumps(record, default=_plain))
 
 
 def _plain(value):

@@ -1,128 +1,100 @@
-"""The plug and its rivals, in groups of rows: each group answers one task's test questions and says what it costs."""
+"""The plug, its controls and its rivals, in groups of rows: each answers one task's test questions, with its costs.
 
+A row that cannot be is yielded as the reason why, in place of a `Row`.
+"""
+
+import hashlib
+import json
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import replace
 
 import numpy as np
 
 from pplug.base.files import cache_folder, file_hash
-from pplug.config import Profile
-from pplug.data.loading import Data
 from pplug.data.retrieval import RETRIEVERS, retrieve
-from pplug.data.tasks import prompt_with_persona
-from pplug.method.batches import Example, encode_history, prepare
-from pplug.method.evaluate import predict, swap_histories
-from pplug.method.model import PersonalizedLM
-from pplug.method.prompts import with_prompts
+from pplug.method.batches import prepare
 from pplug.rivals import costs, distil, per_user, summary
 from pplug.rivals.costs import Cost
-from pplug.rivals.variants import ITEM_IN_FRONT, ITEMS, ITEMS_IN_PROMPT, SHUFFLED, item_in_front, put_in_prompt
-from pplug.study.controls import INSTRUCTION, NONE, OTHER, PERSONA, PLUG
-from pplug.study.experiment import fit, get_encoder, get_llm, llm_fingerprint, task_data, test_examples
+from pplug.rivals.inputs import ITEM_IN_FRONT, ITEMS, ITEMS_IN_PROMPT, SHUFFLED, item_in_front, room
+from pplug.study.experiment import examples_hash, fit
 from pplug.study.experiment import training_examples as train_examples
+from pplug.study.names import (
+    BM25_1,
+    BM25_4,
+    EVALUATED,
+    INSTRUCTION,
+    NONE,
+    OTHER,
+    PERSONA,
+    PLUG,
+    SHUFFLED_PLUG,
+    items_row,
+)
+from pplug.study.setting import Row, Setting
 
 ADAPTED_USERS = 40  # users that get parameters of their own, a seeded subset where there are more
 
-
-@dataclass(frozen=True)
-class Row:
-    """One way's answers, and what it costs."""
-
-    texts: list[str]
-    cost: Cost
-
-
-@dataclass(frozen=True)
-class Setting:
-    """A task's test users with everything that does not depend on the way to personalise."""
-
-    task: str
-    profile: Profile
-    seed: int
-
-    @cached_property
-    def data(self) -> Data:
-        """The task's data."""
-        return task_data(self.task, self.profile)
-
-    @cached_property
-    def examples(self) -> list[dict]:
-        """The questions to evaluate."""
-        return test_examples(self.data, self.profile)
-
-    @cached_property
-    def plain(self) -> PersonalizedLM:
-        """The LLM as it is."""
-        facts = {"llm": self.profile.llm, "task": self.task}
-        return PersonalizedLM(*get_llm(self.profile.llm), None, get_encoder(self.profile.encoder), facts)
-
-    @cached_property
-    def prepared(self) -> list[Example]:
-        """The questions, prepared."""
-        encode_history(self.plain, self.data)
-        return prepare(self.plain, self.data, self.examples)
-
-    @cached_property
-    def options(self) -> dict:
-        """For the LLM's `generate`."""
-        return {"max_new_tokens": self.data.task.max_new_tokens, "num_beams": self.profile.beams}
-
-    def on(self, data: Data, examples: list[dict]) -> "Setting":
-        """The same setting with other questions."""
-        other = Setting(self.task, self.profile, self.seed)
-        other.__dict__.update(data=data, examples=examples)  # in place of what the properties would compute
-        return other
-
-    def fit(self, variant: str = "", steps: int | None = None, **choices) -> PersonalizedLM:
-        """A trained plug; `steps` are the profile's if None."""
-        profile = replace(self.profile, steps=steps or self.profile.steps)
-        return fit(self.task, profile, self.seed, variant, **choices).model
-
-    def row(self, model: PersonalizedLM, prepared: list[Example], **known) -> Row:
-        """Answer all questions, and complete the cost by what is measured the same way for all."""
-        texts = predict(model, prepared, **self.options)
-        known.setdefault("prompt_tokens", costs.prompt_tokens(model, prepared))
-        if "latency" not in known:
-            known["latency"] = costs.latency(model, prepared, self.plain, self.prepared, **self.options)
-        return Row(texts, Cost(**known))
+CONTROLS = {  # row → the model that answers, and what it is given; what each rules out is said in `controls`
+    NONE: lambda s: (s.plain, s.prepared),
+    BM25_1: lambda s: (s.plain, s.with_items(s.ranked("BM25"), 1)),
+    BM25_4: lambda s: (s.plain, s.with_items(s.ranked("BM25"), 4)),
+    INSTRUCTION: lambda s: (s.tuned, s.prepared),
+    OTHER: lambda s: (s.plug, s.others_histories()),
+    PLUG: lambda s: (s.plug, s.prepared),
+    PERSONA: lambda s: (s.plain, s.with_personas()),
+}
 
 
-def controls(s: Setting) -> Iterator[tuple[str, Row]]:
-    """No personalisation, instruction only, another user's history, the plug, the persona in words."""
+def controls(s: Setting, only: tuple[str, ...] = EVALUATED) -> dict[str, list[str]]:
+    """The answers of the plug and of every control, without their costs.
+
+    - *no personalisation*: the frozen LLM as it is;
+    - *BM25, 1 and 4 items*: the same LLM with the user's best items as text, untrained;
+    - *instruction embedding only*: trained on the same labels, without a user: what is task tuning, not the user;
+    - *another user's history*: the same plug, wrong user: what is the embedding's presence, not its content;
+    - *true persona in words*: simulated users only; what there is to gain.
+
+    Args:
+        s: The task and its users.
+        only: The rows to compute.
+
+    Returns:
+        Row → answers, in the order of `names.EVALUATED`.
+    """
+    rows = [row for row in EVALUATED if row in only and (row != PERSONA or s.data.factors is not None)]
+    return {row: s.answers(*CONTROLS[row](s)) for row in rows}
+
+
+def controls_with_costs(s: Setting) -> Iterator[tuple[str, Row]]:
+    """The same rows with their costs; those with items are among `retrieval`."""
     yield NONE, s.row(s.plain, s.prepared, latency=1.0)
-    tuned = s.fit(user=False)
-    yield INSTRUCTION, s.row(tuned, s.prepared, trained=costs.trained_parameters(tuned))
-    plug, cost = s.fit(), _plug_cost(s)
-    users = [example["user_id"] for example in s.examples]
-    cost["trained"] = costs.trained_parameters(plug)
-    yield OTHER, s.row(plug, swap_histories(s.prepared, users, s.seed), **cost)
-    yield PLUG, s.row(plug, s.prepared, **cost)
+    yield INSTRUCTION, s.row(s.tuned, s.prepared, trained=costs.count_trained(s.tuned))
+    cost = _plug_cost(s) | {"trained": costs.count_trained(s.plug)}
+    yield OTHER, s.row(*CONTROLS[OTHER](s), **cost)
+    yield PLUG, s.row(s.plug, s.prepared, **cost)
     if s.data.factors is not None:
-        personas = [s.data.factors[user]["persona"] for user in users]
-        told = [prompt_with_persona(p, e["input"]) for p, e in zip(personas, s.examples, strict=True)]
-        stored = float(np.mean([len(persona.encode()) for persona in personas]))
-        yield PERSONA, s.row(s.plain, with_prompts(s.plain, s.prepared, told), stored_bytes=stored)
+        stored = float(np.mean([len(s.persona(example).encode()) for example in s.examples]))
+        yield PERSONA, s.row(*CONTROLS[PERSONA](s), stored_bytes=stored)
 
 
 def plugs(s: Setting) -> Iterator[tuple[str, Row]]:
     """Other plugs: trained on shuffled users, mean pooling, top 4 items, with one item as text in front."""
     cost, width = _plug_cost(s), s.plain.llm.get_input_embeddings().weight.shape[1]
-    for name, variant, choices in (
-        ("plug, trained on shuffled users", SHUFFLED, {}),
+    for name, changed, choices in (
+        (SHUFFLED_PLUG, SHUFFLED, {}),
         ("plug, mean pooling", "", {"pooling": "mean"}),
         ("plug, top 4 items", "", {"top_k": 4}),
         ("plug + 1 retrieved item", ITEM_IN_FRONT, {}),
     ):
-        model = s.fit(variant, **choices)
+        model = s.fit(changed, **choices)
         prepared, own = s.prepared, dict(cost)
-        if variant == ITEM_IN_FRONT:
+        if changed == ITEM_IN_FRONT:
             prepared = item_in_front(model, s.data, s.examples, prepared, s.seed)
             own["stored_bytes"] += costs.text_bytes(s.data, s.examples)
         if choices.get("pooling") == "mean":  # needs no more than the embedding itself, in half precision
             own["stored_bytes"] = 2.0 * width * s.profile.n_soft_tokens
-        yield name, s.row(model, prepared, **own, trained=costs.trained_parameters(model))
+        yield name, s.row(model, prepared, **own, trained=costs.count_trained(model))
 
 
 def retrieval(s: Setting) -> Iterator[tuple[str, Row]]:
@@ -134,18 +106,16 @@ def retrieval(s: Setting) -> Iterator[tuple[str, Row]]:
     for how in RETRIEVERS:
         is_dense = how == "dense"
         known = {"stored_bytes": text + is_dense * vectors, "new_user_seconds": is_dense * seconds}
-        ranked = list(retrieve(how, s.data, s.examples, s.prepared, s.seed))
+        ranked = s.ranked(how)
         for k in ITEMS:
-            prepared = put_in_prompt(s.plain, s.data, s.examples, s.prepared, [best[:k] for best in ranked])
-            name = f"{how}, {k} item{'s' * (k > 1)}"
+            prepared, name = s.with_items(ranked, k), items_row(how, k)
             yield name, s.row(s.plain, prepared, **known)
-            yield f"{name} + instruction", s.row(tuned, prepared, **known, trained=costs.trained_parameters(tuned))
+            yield f"{name} + instruction", s.row(tuned, prepared, **known, trained=costs.count_trained(tuned))
 
 
 def distilled(s: Setting) -> Iterator[tuple[str, Row]]:
     """1 and 4 items found by a retriever that was trained from the LLM's feedback."""
     train = train_examples(s.data)
-    encode_history(s.plain, s.data)
     retriever = distil.train_retriever(s.plain, s.data, train, prepare(s.plain, s.data, train), s.seed)
     known = {
         "stored_bytes": costs.text_bytes(s.data, s.examples) + costs.vector_bytes(s.prepared),
@@ -155,8 +125,7 @@ def distilled(s: Setting) -> Iterator[tuple[str, Row]]:
     asked = distil.with_queries(retriever, s.prepared)
     ranked = list(retrieve("dense", s.data, s.examples, asked))
     for k in ITEMS:
-        prepared = put_in_prompt(s.plain, s.data, s.examples, s.prepared, [best[:k] for best in ranked])
-        yield f"distilled retriever, {k} item{'s' * (k > 1)}", s.row(s.plain, prepared, **known)
+        yield items_row("distilled retriever", k), s.row(s.plain, s.with_items(ranked, k), **known)
 
 
 def summaries(s: Setting) -> Iterator[tuple[str, Row]]:
@@ -165,41 +134,47 @@ def summaries(s: Setting) -> Iterator[tuple[str, Row]]:
     written = summary.write_summaries(s.plain, s.data, s.examples, **s.options)
     seconds = (time.perf_counter() - start) / len(written)
     stored = float(np.mean([len(text.encode()) for text in written]))
-    ranked = retrieve("BM25", s.data, s.examples, s.prepared)
-    shown = put_in_prompt(s.plain, s.data, s.examples, s.prepared, [best[:1] for best in ranked])
     tokenizer = s.plain.tokenizer
     lead = [tokenizer(text + " " * bool(text), add_special_tokens=False)["input_ids"] for text in written]
+    shown = s.with_items(s.ranked("BM25"), 1, [len(ids) for ids in lead])
     for name, prepared, more in (
         ("summary", s.prepared, 0.0),
         ("summary + 1 item", shown, costs.text_bytes(s.data, s.examples)),
     ):
-        told = [replace(e, input_ids=ids + e.input_ids) for ids, e in zip(lead, prepared, strict=True)]
-        yield name, s.row(s.plain, told, stored_bytes=stored + more, new_user_seconds=seconds)
+        # A summary that the LLM's positions have no room for is cut, never the input.
+        pairs = zip(lead, prepared, strict=True)
+        with_summary = [replace(e, input_ids=ids[: room(s.plain, e)] + e.input_ids) for ids, e in pairs]
+        yield name, s.row(s.plain, with_summary, stored_bytes=stored + more, new_user_seconds=seconds)
 
 
-def adapters(s: Setting) -> Iterator[tuple[str, Row]]:
+def adapters(s: Setting) -> Iterator[tuple[str, Row | str]]:
     """Parameters of each user's own in the LLM with a trained instruction embedding, for a subset of the users."""
-    model = s.fit(user=False)
-    shared = costs.trained_parameters(model)
-    key = [s.data.hash, llm_fingerprint(s.profile.llm), s.profile.steps, file_hash(per_user.__file__), s.seed]
-    folder = cache_folder() / "per_user" / "-".join(str(part)[:12] for part in key) / s.task
+    fitted = fit(s.task, s.profile, s.seed, user=False)
+    model, shared = fitted.model, costs.count_trained(fitted.model)
+    chosen = adapted_users(s)
+    timed = [s.prepared[at] for at in chosen[: costs.TIMED_USERS]]
+    # Before anything is installed: both stand on one LLM.
+    plain_seconds = costs.seconds_of_one(s.plain, timed, **s.options)
     for method, rate in per_user.METHODS.items():
-        texts, seconds, size, ratio = [], [], [], []
+        name = f"{method} for each user"
+        if why := per_user.left_out(model.llm, method):
+            yield name, why
+            continue
+        folder, texts, seconds, size = _adapters_folder(fitted.key, method), [], [], []
         with per_user.installed(model, method, s.seed) as parameters:
             fresh = {name: p.detach().clone() for name, p in parameters.items()}
-            numbers = sum(p.numel() for p in parameters.values())
-            for at in adapted_users(s):
-                file = folder / method.replace(" ", "-") / f"{at}.safetensors"
+            for at in chosen:
                 own = per_user.prepare_own(model, per_user.own_examples(s.data, s.examples[at]))
-                taken = per_user.fit_user(model, parameters, fresh, own, rate, file)
+                file = folder / f"{at}-{examples_hash(own)[:20]}.safetensors"
+                order = int(hashlib.sha256(str(at).encode()).hexdigest()[:8], 16)
+                taken = per_user.fit_user(model, parameters, fresh, own, rate, file, order)
                 if own:
                     seconds.append(taken)
-                texts += predict(model, [s.prepared[at]], **s.options)
+                texts += s.answers(model, [s.prepared[at]])
                 size.append(file.stat().st_size)
-            at = adapted_users(s)[: costs.TIMED_USERS]
-            timed = [s.prepared[i] for i in at]
-            ratio = costs.latency(model, timed, s.plain, timed, **s.options)
+            ratio = costs.seconds_of_one(model, timed, **s.options) / plain_seconds
             tokens = costs.prompt_tokens(model, timed) + (method == "soft prompt") * per_user.PROMPT_TOKENS
+        numbers = sum(p.numel() for p in fresh.values())
         cost = Cost(
             trained=shared + numbers * len(texts),
             per_user=numbers,
@@ -208,7 +183,14 @@ def adapters(s: Setting) -> Iterator[tuple[str, Row]]:
             prompt_tokens=tokens,
             latency=ratio,
         )
-        yield f"{method} for each user", Row(texts, cost)
+        yield name, Row(texts, cost)
+
+
+def _adapters_folder(plug_key: str, method: str):
+    """Where the users' parameters are kept, named by all that decides them but a user's own texts."""
+    settings = [per_user.METHODS[method], per_user.EPOCHS, per_user.BATCH, per_user.RANK, per_user.BOTTLENECK]
+    parts = [plug_key, method, *settings, per_user.PROMPT_TOKENS, file_hash(per_user.__file__)]
+    return cache_folder() / "per_user" / hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:20]
 
 
 def adapted_users(s: Setting) -> list[int]:

@@ -1,17 +1,23 @@
-"""The records of `python -m pplug compare` → tables of scores and of costs, and the series behind figures."""
+"""The records of `python -m pplug compare` → Markdown tables of scores, gains and costs; no number is typed."""
 
-from collections.abc import Iterator
-
-import numpy as np
-
-from pplug.data.intervals import Interval, bootstrap_mean, gain
+from pplug.data.intervals import Interval
 from pplug.data.tasks import LOWER_IS_BETTER, TASKS
-from pplug.study.controls import INSTRUCTION, NONE, OTHER, PERSONA, PLUG
+from pplug.study.names import (
+    ABLATIONS,
+    BASELINES,
+    EVALUATED,
+    INSTRUCTION,
+    NONE,
+    OTHER,
+    PERSONA,
+    PLUG,
+    STANDARD,
+    WITHOUT_USER,
+)
 from pplug.study.paper import RIVALS_TEST, TABLE_1_TEST
 from pplug.study.records import by_task, markdown
+from pplug.study.scores import cost, gains, of_groups, of_row, over, row_names, score
 
-CONTROLS = (NONE, INSTRUCTION, OTHER, "plug, trained on shuffled users")
-COLD_START = "cold_start"  # the group whose record has scores by number of items
 COST_COLUMNS = {  # head → field of `costs.Cost`, format
     "trained": ("trained", ",.0f"),
     "for each user": ("per_user", ",.0f"),
@@ -27,57 +33,8 @@ PAPERS = {  # our row → the paper's in its Table 1; how many items its retriev
     "distilled retriever, 1 item": "ROPG-KD",
     "LoRA for each user": "per-user LoRA",
 }
-
-
-def compared(records: list[dict]) -> list[dict]:
-    """The records of rows, without the cold start's."""
-    return [record for record in records if record["group"] != COLD_START]
-
-
-def row_names(records: list[dict]) -> list[str]:
-    """All rows, controls first, each where its group's record has it."""
-    order = ("controls", "plugs", "retrieval", "distilled", "summaries", "adapters")
-    found = sorted(compared(records), key=lambda record: order.index(record["group"]))
-    return list(dict.fromkeys(name for record in found for name in record["scores"]))
-
-
-def of_row(records: list[dict], row: str) -> list[dict]:
-    """One task's records that hold a row, one a seed."""
-    return sorted((r for r in compared(records) if row in r["scores"]), key=lambda record: record["seed"])
-
-
-def score(records: list[dict], row: str, users: list[int] | None = None) -> Interval:
-    """One row's mean on one task, with an interval over users and, where there are several, seeds.
-
-    Args:
-        records: Of one task.
-        row: Its name.
-        users: Only these test users, by position; all the row has if None.
-    """
-    return bootstrap_mean(np.array([_of_users(record, row, users) for record in of_row(records, row)]))
-
-
-def over(records: list[dict], row: str, baseline: str = INSTRUCTION) -> Interval:
-    """What a row gains over another on one task, paired by user and seed; positive is better, whatever the metric.
-
-    Pairs are made of the seeds and users that both rows have.
-    """
-    mine, theirs = (({record["seed"]: record for record in of_row(records, name)}) for name in (row, baseline))
-    seeds = sorted(set(mine) & set(theirs))
-    users = mine[seeds[0]]["users"] or theirs[seeds[0]]["users"]
-    pairs = [
-        [_of_users(found[seed], name, users) for seed in seeds] for found, name in ((mine, row), (theirs, baseline))
-    ]
-    return gain(TASKS[records[0]["task"]].metrics[0], *(np.array(values) for values in pairs))
-
-
-def _of_users(record: dict, row: str, users: list[int] | None) -> list[float]:
-    values = record["scores"][row]
-    if users is None or record["users"] == users:
-        return values
-    if record["users"] is not None:
-        raise ValueError(f"{record['task']} {row}: this row has other users than those asked for")
-    return [values[user] for user in users]
+NOT_OURS = [name for name in RIVALS_TEST if name not in PAPERS.values()]  # rows that the paper alone has
+DENSE_NOTE = "† The paper's is Contriever, an encoder trained to retrieve; ours ranks by the history encoder's vectors."
 
 
 def sign(interval: Interval) -> str:
@@ -86,8 +43,11 @@ def sign(interval: Interval) -> str:
 
 
 def score_table(records: list[dict]) -> str:
-    """All rows and tasks: mean, ▲ or ▼ over instruction only, and the paper's numbers in columns of their own."""
-    tasks = by_task(compared(records))
+    """All rows and tasks: mean, ▲ or ▼ over instruction only, and the paper's numbers in columns of their own.
+
+    The paper's rivals that have no row of ours stand below, its strongest, RSPG-Post, among them.
+    """
+    tasks = by_task(of_groups(records))
     head = ["", *(cell for task in tasks for cell in (f"{task} {metric_label(task)}", "*paper*"))]
     lines = []
     for row in row_names(records):
@@ -101,22 +61,92 @@ def score_table(records: list[dict]) -> str:
             value = f"{score(found, row).mean:.3f} {mark}".strip()
             cells += [f"**{value}**" if row == PLUG else value, papers]
         lines.append([row, *cells])
+    for theirs in NOT_OURS:
+        cells = (cell for task in tasks for cell in ("–", f"*{RIVALS_TEST[theirs][task]:.3f}*"))
+        lines.append([f"*the paper's {theirs}*", *cells])
+    return "\n".join([markdown(head, lines), *_notes(records)])
+
+
+def main_table(records: list[dict]) -> str:
+    """The main claim's rows, a line for each task: means over seeds and users, and the paper's in columns of their own.
+
+    The paper's are measured on other data with an LLM a thousand times larger; they stand there for orientation only.
+    """
+    tasks = by_task(of_groups(records))
+    rows = [row for row in EVALUATED if any(of_row(found, row) for found in tasks.values())]
+    head = ["task", "metric", *rows, "seeds", "*paper: FlanT5-XXL as is*", "*paper: PPlug*"]
+    lines = []
+    for task, found in tasks.items():
+        means = {row: f"{score(found, row).mean:.3f}" for row in rows if of_row(found, row)}
+        cells = [f"**{means[row]}**" if row == PLUG else means.get(row, "–") for row in rows]
+        theirs = [f"*{value:.3f}*" for value in TABLE_1_TEST[task][TASKS[task].metrics[0]]]
+        lines.append([f"{task} {TASKS[task].title}", metric_label(task), *cells, _seeds(found, tuple(means)), *theirs])
     return markdown(head, lines)
 
 
-def gain_lines(records: list[dict]) -> Iterator[tuple[str, str, Interval]]:
-    """Each row's gain over instruction only on each task: task, row, `Interval` with p."""
-    for task, found in by_task(compared(records)).items():
-        for row in row_names(found):
-            if row != INSTRUCTION:
-                yield task, row, over(found, row)
+def gain_table(records: list[dict]) -> str:
+    """What the plug gains over each baseline, with 95 % intervals over users and seeds; ∅ where they include zero."""
+    head = ["task", "metric", *(f"gain over {b}" for b in BASELINES), "users", "seeds"]
+    lines = []
+    for task, found in by_task(of_groups(records)).items():
+        known = gains(found, BASELINES)
+        cells = [
+            f"{_told(known[b], '+.3f')}{'' if known[b].excludes_zero else ' ∅'}" if b in known else "–"
+            for b in BASELINES
+        ]
+        users = str(of_row(found, PLUG)[0]["n"])
+        lines.append([task, TASKS[task].metrics[0], *cells, users, _seeds(found, (*known, PLUG))])
+    return markdown(head, lines)
+
+
+def _seeds(records: list[dict], rows: tuple[str, ...]) -> str:
+    """How many seeds rows have, e.g. `3; BM25, 1 item: 1`: what most have, then the others."""
+    counts = {row: len(of_row(records, row)) for row in rows}
+    most = max(counts.values())
+    return "; ".join([str(most), *(f"{row}: {n}" for row, n in counts.items() if n != most)])
+
+
+def one_line(record: dict) -> str:
+    """One line on a record of the main claim's rows: the plug's score and what it gains over two controls."""
+    told = (f"{_told(i, '+.3f')} over {name}" for name, i in gains([record], (INSTRUCTION, OTHER)).items())
+    return f"{record['task']} {TASKS[record['task']].metrics[0]} {score([record], PLUG).mean:.3f}: {'; '.join(told)}"
+
+
+def ablation_table(records: list[dict], group: str, standard: str = STANDARD) -> str:
+    """A group of ablations: each row's mean on each task and, in brackets, what it gains over the standard plug.
+
+    Args:
+        records: All records; the standard plug's is in the group `ablations`.
+        group: One of `names.ABLATIONS`.
+        standard: The row that the others are compared with.
+    """
+    tasks = by_task(of_groups(records, (group,)))
+    paired = by_task(of_groups(records, ABLATIONS))
+    rows = dict.fromkeys(row for found in tasks.values() for record in found for row in record["scores"])
+    lines = []
+    for row in rows:
+        cells = []
+        for task, found in tasks.items():
+            own = of_row(found, row)
+            gained = row != standard and own and of_row(paired[task], standard)
+            told = f" ({_told(over(paired[task], row, standard), '+.3f')})" if gained else ""
+            cells.append(f"{score(found, row).mean:.3f}{told}" if own else "–")
+        lines.append([row, *cells, "; ".join(str(len(of_row(found, row))) for found in tasks.values())])
+    return markdown(["", *(f"{task} {metric_label(task)}" for task in tasks), "seeds"], lines)
+
+
+def _notes(records: list[dict]) -> list[str]:
+    """Lines below a table: what a row's number in the paper's column is of, and which rows are left out, and why."""
+    left_out = {(row, why) for record in records for row, why in record.get("left_out", {}).items()}
+    notes = [DENSE_NOTE] if any(row.startswith("dense") for row in row_names(records)) else []
+    return [f"\n{note}" for note in (*notes, *(f"{row}: left out, {why}." for row, why in sorted(left_out)))]
 
 
 def full_table(records: list[dict]) -> str:
     """Every column of every row, a table for each task: score, gain over instruction only with p, costs."""
     head = ["gain over instruction only", "p", "seeds × users", *COST_COLUMNS, "*paper*"]
     parts = []
-    for task, found in by_task(compared(records)).items():
+    for task, found in by_task(of_groups(records)).items():
         lines = []
         for row in row_names(found):
             own, better = of_row(found, row), over(found, row)
@@ -132,13 +162,13 @@ def full_table(records: list[dict]) -> str:
                 ]
             )
         table = markdown(["", metric_label(task), *head], lines)
-        parts.append(f"## {task} {TASKS[task].title}\n\n{table}\n")
+        parts.append("\n".join([f"## {task} {TASKS[task].title}\n", table, *_notes(found), ""]))
     return "\n".join(parts)
 
 
 def duel_table(records: list[dict]) -> str:
     """What the plug gains over each rival on each task, paired; ▲ or ▼ where the interval leaves zero."""
-    tasks = by_task(compared(records))
+    tasks = by_task(of_groups(records))
     lines = []
     for row in row_names(records):
         if row != PLUG:
@@ -158,8 +188,8 @@ def verdict_table(records: list[dict]) -> str:
         return f"{mean:.3f} ({cost(found, row, 'stored_bytes') / 1000:.1f} kB, × {cost(found, row, 'latency'):.2f})"
 
     lines = []
-    for task, found in by_task(compared(records)).items():
-        rows = [row for row in row_names(found) if row not in (*CONTROLS, PERSONA)]
+    for task, found in by_task(of_groups(records)).items():
+        rows = [row for row in row_names(found) if row not in (*WITHOUT_USER, PERSONA)]
         means = {row: score(found, row).mean for row in rows if of_row(found, row)[0]["users"] is None}
         order = sorted(means, key=means.get, reverse=TASKS[task].metrics[0] not in LOWER_IS_BETTER)
         duels = {row: sign(over(found, PLUG, row)) for row in rows if row != PLUG}
@@ -178,27 +208,10 @@ def verdict_table(records: list[dict]) -> str:
     return markdown(head, lines)
 
 
-def error_removed(records: list[dict]) -> dict[str, dict[str, float]]:
-    """The share of the error of instruction only that each row removes: its gain over what is left to perfection.
-
-    That is 1 - score where higher is better, else the error itself, of the same users. Tasks can be compared by it.
-
-    Returns:
-        Row → task → share; 1 is perfection, 0 no better than instruction only.
-    """
-    shares: dict[str, dict[str, float]] = {}
-    for task, row, better in gain_lines(records):
-        found = [record for record in compared(records) if record["task"] == task]
-        base = score(found, INSTRUCTION, of_row(found, row)[0]["users"]).mean
-        left = base if TASKS[task].metrics[0] in LOWER_IS_BETTER else 1 - base
-        shares.setdefault(row, {})[task] = better.mean / left
-    return shares
-
-
 def subset_table(records: list[dict]) -> str:
     """The users that have parameters of their own: every row on the same subset, for the tasks that have such rows."""
     users = {record["task"]: record["users"] for record in records if record["group"] == "adapters"}
-    tasks = {task: found for task, found in by_task(compared(records)).items() if task in users}
+    tasks = {task: found for task, found in by_task(of_groups(records)).items() if task in users}
     lines = []
     for row in row_names(records):
         found = {task: score(own, row, users[task]) for task, own in tasks.items() if of_row(own, row)}
@@ -211,30 +224,12 @@ def cost_table(records: list[dict]) -> str:
     return markdown(["", *COST_COLUMNS], [[row, *_cost_cells(records, row)] for row in row_names(records)])
 
 
-def cost(records: list[dict], row: str, field: str) -> float:
-    """One field of `costs.Cost` of a row, mean over the records that have it."""
-    return float(np.mean([r["costs"][row][field] for r in compared(records) if row in r["scores"]]))
-
-
 def _cost_cells(records: list[dict], row: str) -> list[str]:
     return [f"{cost(records, row, field):{form}}" for field, form in COST_COLUMNS.values()]
 
 
 def _told(interval: Interval, form: str) -> str:
     return f"{interval.mean:{form}} [{interval.low:{form}}, {interval.high:{form}}]"
-
-
-def by_length(records: list[dict], row: str) -> list[tuple[float, Interval]]:
-    """One row's score on one task for the users with short, medium and long histories, three equal groups.
-
-    Returns:
-        For each group the mean history length and the score.
-    """
-    found = of_row(records, row)
-    lengths = np.array(found[0]["history_lengths"])
-    values = np.array([record["scores"][row] for record in found])
-    groups = np.array_split(np.argsort(lengths, kind="stable"), 3)
-    return [(float(lengths[users].mean()), bootstrap_mean(values[:, users])) for users in groups]
 
 
 def metric_label(task: str) -> str:
@@ -246,4 +241,5 @@ def metric_label(task: str) -> str:
 def _papers(task: str, row: str) -> str:
     without, plug = TABLE_1_TEST[task][TASKS[task].metrics[0]]
     known = {NONE: without, PLUG: plug} | {ours: RIVALS_TEST[theirs][task] for ours, theirs in PAPERS.items()}
-    return f"*{known[row]:.3f}*" if row in known else ""
+    mark = " †" if row == "dense, 1 item" else ""
+    return f"*{known[row]:.3f}*{mark}" if row in known else ""

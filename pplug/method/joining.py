@@ -1,0 +1,89 @@
+"""Soft prompt and tokens as one sequence of embeddings, *Paper: Eq. 5*: padding, joining, and what the LLM is given.
+
+Padding stands outermost, and no token's position depends on how long its batch mates are: an encoder reads from the
+left, so its padding is on the right; a decoder-only LLM is told the positions where it takes them.
+"""
+
+import inspect
+
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+
+def pad(rows: list[list[int]], value: int, left: bool = False) -> tuple[Tensor, Tensor]:
+    """Pad to the longest row.
+
+    Args:
+        rows: B lists of token ids.
+        value: What to pad with.
+        left: Whether the padding stands on the left.
+
+    Returns:
+        `[B, T]` int64, and its mask `[B, T]` int64, 1 where there is a token.
+    """
+    rows = [torch.tensor(row, dtype=torch.long) for row in rows]
+    side = "left" if left else "right"
+    padded = pad_sequence(rows, batch_first=True, padding_value=value, padding_side=side)
+    return padded, pad_sequence([torch.ones_like(row) for row in rows], batch_first=True, padding_side=side)
+
+
+def join(
+    llm,
+    soft: Tensor | None,
+    input_ids: Tensor,
+    attention_mask: Tensor,
+    before_ids: Tensor | None = None,
+    before_mask: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Put the soft prompt between what stands in front of it and the input, as embeddings.
+
+    Args:
+        llm: The LLM, whose token embeddings are used.
+        soft: `[B, tokens, H]` float; None without a plug.
+        input_ids: `[B, T]` int, padded on either side.
+        attention_mask: `[B, T]` int, 1 where there is a token.
+        before_ids: `[B, T0]` int, padded on the left; None where nothing stands in front.
+        before_mask: `[B, T0]` int.
+
+    Returns:
+        Embeddings `[B, T0 + tokens + T, H]` and their mask. An encoder's padding is all on the right; a decoder-only
+        LLM's stays on the side of the input's, and that of `before_ids` on the left.
+    """
+    table = llm.get_input_embeddings()
+    joined, mask = table(input_ids), attention_mask
+    if soft is not None:
+        joined = torch.cat([soft.to(joined.dtype), joined], dim=1)
+        mask = torch.cat([attention_mask.new_ones(soft.shape[:2]), mask], dim=1)
+    if before_ids is not None:
+        joined = torch.cat([table(before_ids), joined], dim=1)
+        mask = torch.cat([before_mask, mask], dim=1)
+    pads_right = bool(llm.config.is_encoder_decoder)
+    moves = mask[:, 0] == 0 if pads_right else attention_mask[:, :1].sum(1) == 0
+    if bool(moves.any()):
+        order = mask.argsort(dim=1, stable=True, descending=pads_right)
+        joined = joined.gather(1, order[..., None].expand_as(joined))
+        mask = mask.gather(1, order)
+    return joined, mask
+
+
+def run(llm, joined: Tensor, mask: Tensor, labels: Tensor):
+    """Run the LLM on joined embeddings, with a target.
+
+    Args:
+        llm: The LLM.
+        joined: `[B, L, H]` float, from `join`.
+        mask: `[B, L]` int.
+        labels: `[B, T']` int, -100 where there is nothing to predict. For a decoder-only LLM they belong to the last
+            T' positions of `joined`.
+
+    Returns:
+        The LLM's output, with `loss` and `logits`.
+    """
+    more = {}
+    if not llm.config.is_encoder_decoder:
+        in_front = joined.shape[1] - labels.shape[1]
+        labels = torch.cat([labels.new_full((labels.shape[0], in_front), -100), labels], dim=1)
+        if "position_ids" in inspect.signature(llm.forward).parameters:  # else counted from the first padding
+            more["position_ids"] = (mask.long().cumsum(-1) - 1).clamp(min=0)
+    return llm(inputs_embeds=joined, attention_mask=mask, labels=labels, use_cache=False, **more)

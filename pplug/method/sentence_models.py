@@ -1,0 +1,47 @@
+"""What a sentence-transformers model says about itself: its prompts, its ways for queries and texts, what it is."""
+
+import hashlib
+import json
+from typing import TYPE_CHECKING
+
+from pplug.method.fingerprints import tokenizer_hash
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+QUERY_PROMPTS, TEXT_PROMPTS = ("query",), ("document", "passage", "corpus")  # as sentence-transformers looks for them
+
+
+def own_prompt(module: "SentenceTransformer", names: tuple[str, ...]) -> str:
+    """The model's prompt for queries or for texts: the one sentence-transformers would use, else the only one alike.
+
+    Many models call theirs `search_query` or `retrieval.passage`, which has to be said by hand elsewhere.
+    """
+    known = next((name for name in names if name in module.prompts), module.default_prompt_name)
+    alike = [prompt for name, prompt in module.prompts.items() if name.endswith(names) and prompt]
+    is_only_one = module.default_prompt_name is None and len(alike) == 1
+    return module.prompts.get(known) or (alike[0] if is_only_one else "")
+
+
+def has_routes(module: "SentenceTransformer") -> bool:
+    """Whether a model does another thing with a query than with the same text, its prompt aside."""
+    from sentence_transformers.sentence_transformer.modules import Router
+
+    limits = (getattr(part, name, None) for part in module.modules() for name in ("query_length", "document_length"))
+    return any(isinstance(part, Router) for part in module.modules()) or any(limit is not None for limit in limits)
+
+
+def model_hash(module: "SentenceTransformer") -> str:
+    """Hash of what decides a vector: weights, tokeniser, pooling and later modules, routes."""
+    import torch
+
+    digest = hashlib.sha256()
+    parts = list(module.named_modules())[1:] if has_routes(module) else list(enumerate(module))[1:]
+    settings = [[str(place), type(part).__name__, getattr(part, "get_config_dict", dict)()] for place, part in parts]
+    tokenizers = {id(found): found for part in module.modules() if (found := getattr(part, "tokenizer", None))}
+    settings += [tokenizer_hash(tokenizer) for tokenizer in tokenizers.values()]
+    digest.update(json.dumps(settings, default=str).encode())
+    for name, weight in sorted(module.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(weight.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+    return digest.hexdigest()

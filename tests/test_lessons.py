@@ -1,0 +1,149 @@
+"""The committed notebooks are a clean run's, small, and built as lessons.
+
+`make test` also executes the notebooks themselves, with nbmake.
+"""
+
+import json
+import re
+from pathlib import Path
+from statistics import median
+
+import nbformat
+import pytest
+
+from tools import execution, notebooks
+
+ROOT = Path(__file__).resolve().parent.parent
+FOLDER = ROOT / "notebooks"
+PATHS = sorted(FOLDER.glob("*.ipynb"))
+
+LARGEST = 1.5e6  # bytes of one notebook
+CODE_CELLS = range(15, 26)
+MEDIAN_LINES = 8  # of a code cell, empty ones not counted
+FIGURES = range(2, 6)
+ABSOLUTE = re.compile(r"(?<![\w.~/:-])/(home|Users|root|tmp|work|mnt|private|var|opt)(/|\b)|\b[A-Z]:\\[A-Z]")
+ADDRESS = re.compile(r"\b(at|object) 0x[0-9a-f]{6,}")
+PROGRESS = re.compile(r"\r|it/s\]|s/it\]|%\|")
+LINK = re.compile(r"\]\(([^)\s]+)(?: \"[^\"]*\")?\)")
+
+
+@pytest.fixture(params=PATHS, ids=lambda path: path.stem)
+def path(request) -> Path:
+    return request.param
+
+
+@pytest.fixture
+def notebook(path):
+    return nbformat.read(path, as_version=4)
+
+
+def code_cells(notebook) -> list:
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def outputs(notebook) -> list:
+    return [output for cell in code_cells(notebook) for output in cell.outputs]
+
+
+def texts(notebook) -> list[str]:
+    """Every text that a reader sees: sources and outputs, not the figures' bytes."""
+    seen = [cell.source for cell in notebook.cells]
+    for output in outputs(notebook):
+        seen.append(output.get("text", ""))
+        seen += [str(value) for kind, value in output.get("data", {}).items() if not kind.startswith("image/")]
+    return seen
+
+
+def test_there_is_a_folder_of_notebooks():
+    assert FOLDER.is_dir()
+
+
+def test_name(path):
+    assert re.fullmatch(r"\d\d_[a-z]+(_[a-z0-9]+)+", path.stem), "NN_verb_object.ipynb"
+
+
+def test_valid_and_with_cell_ids(path):
+    content = json.loads(path.read_text(encoding="utf-8"))
+    assert (content["nbformat"], content["nbformat_minor"]) >= (4, 5)
+    ids = [cell["id"] for cell in content["cells"]]
+    assert len(ids) == len(set(ids))
+    nbformat.validate(content)
+
+
+def test_written_by_a_clean_run(notebook):
+    counts = [cell.execution_count for cell in code_cells(notebook)]
+    assert counts == list(range(1, len(counts) + 1)), "run `make write`"
+    cleaned = nbformat.from_dict(json.loads(json.dumps(notebook)))
+    execution.clean(cleaned)
+    assert cleaned == notebook, "time stamps or cell metadata: run `make write`"
+
+
+def test_outputs_are_of_this_source(path, notebook):
+    """`make write` records the source that it ran."""
+    recorded = json.loads((FOLDER.parent / notebooks.RECORD).read_text(encoding="utf-8"))
+    written = {run["name"]: run for run in recorded["notebooks"]}[path.stem]
+    assert recorded["profile"] == "default" and written["error"] == ""
+    assert written["source"] == execution.source_hash([cell.source for cell in code_cells(notebook)]), (
+        "run `make write`"
+    )
+
+
+def test_no_error_and_no_noise(notebook):
+    assert [output.ename for output in outputs(notebook) if output.output_type == "error"] == []
+    assert [output.text for output in outputs(notebook) if output.get("name") == "stderr"] == []
+
+
+@pytest.mark.parametrize("pattern", [ABSOLUTE, ADDRESS, PROGRESS], ids=["path", "address", "progress"])
+def test_nothing_of_this_machine_or_moment(notebook, pattern):
+    assert [
+        text[max(0, m.start() - 40) : m.end() + 40] for text in texts(notebook) if (m := pattern.search(text))
+    ] == []
+
+
+def test_small_file(path):
+    assert path.stat().st_size < LARGEST
+
+
+def test_small_cells(notebook):
+    cells = code_cells(notebook)
+    assert len(cells) in CODE_CELLS
+    assert median(sum(bool(line.strip()) for line in cell.source.splitlines()) for cell in cells) <= MEDIAN_LINES
+
+
+def test_bones_of_a_lesson(notebook):
+    first = notebook.cells[0]
+    assert first.cell_type == "markdown"
+    assert re.match(r"# \S", first.source), "the first cell begins with the title"
+    prose = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+    assert re.search(r"^#+ .*\bExercises\b", prose, re.M), "a heading with the word Exercises"
+
+
+def test_figures(notebook):
+    assert sum("image/png" in output.get("data", {}) for output in outputs(notebook)) in FIGURES
+
+
+def test_links_lead_somewhere(path, notebook):
+    prose = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+    for target in LINK.findall(prose):
+        if not re.match(r"https?:|mailto:|attachment:|#", target):
+            assert (path.parent / target.split("#")[0]).exists(), target
+
+
+# The rules must find what they are there to find, also while there are few notebooks to try them on.
+
+
+@pytest.mark.parametrize("text", ["in /home/me/x", "'/tmp/y'", "/mnt/a", "(C:\\Users\\me)", "/Users/me"])
+def test_absolute_paths_are_found(text):
+    assert ABSOLUTE.search(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["../mnt/x", "https://a.org/home/b", "x/tmp/y", r"$C:\mathbb{R}$", "and/or", "~/home/"]
+)
+def test_other_paths_are_not(text):
+    assert not ABSOLUTE.search(text)
+
+
+@pytest.mark.parametrize("text", ["10%|#  | 1/10", "[00:01<00:09, 1.2it/s]", "a\rb"])
+def test_progress_bars_are_found(text):
+    assert PROGRESS.search(text)

@@ -1,0 +1,110 @@
+"""Loading a frozen LLM by name, or taking one that is loaded; decoding without what its files say on top."""
+
+import json
+
+import families
+import pytest
+import tiny
+import torch
+
+from pplug.base.errors import InputError
+from pplug.method.batches import collate
+from pplug.method.decoding import decoding, end_ids
+from pplug.method.llm import load_llm
+from pplug.method.model import PersonalizedLM
+from pplug.method.prompts import prompt_ids
+from pplug.offline.standin import train_tokenizer
+
+TEXTS = ["generate a headline for the following article", "one two three four"] * 5
+
+
+def greedy(llm, tokenizer, text: str, n: int) -> list[int]:
+    """The LLM's own greedy answer from ids, written out: its truth, whatever `generate` is told."""
+    before, ids = prompt_ids(tokenizer, text, bool(llm.config.is_encoder_decoder))
+    ids, answer = before + ids, []
+    for _ in range(n):
+        if llm.config.is_encoder_decoder:
+            start = [llm.config.decoder_start_token_id, *answer]
+            logits = llm(input_ids=torch.tensor([ids]), decoder_input_ids=torch.tensor([start])).logits
+        else:
+            logits = llm(input_ids=torch.tensor([ids + answer])).logits
+        best = int(logits[0, -1].argmax())
+        if best in end_ids(llm, tokenizer):
+            break
+        answer.append(best)
+    return answer
+
+
+HUB = {  # what files on the hub say, and what it would do to "greedy"
+    "repetition_penalty": 5.0,
+    "no_repeat_ngram_size": 1,
+    "suppress_tokens": [*range(20, 300)],
+    "min_new_tokens": 9,
+    "do_sample": True,
+    "temperature": 9.0,
+    "max_length": 6,
+    "num_beams": 3,
+    "forced_eos_token_id": 1,
+}
+
+
+@pytest.mark.fault(24)
+@pytest.mark.parametrize("kind", ["t5", "qwen"])
+@pytest.mark.parametrize("field", HUB)
+def test_no_personalisation_is_the_llms_own_greedy_decoding(kind, field, tmp_path):
+    folder = tiny.save_llm(kind, tmp_path)
+    settings = json.loads((folder / "generation_config.json").read_text())
+    settings |= {field: HUB[field]} | ({"do_sample": True} if field == "temperature" else {})
+    (folder / "generation_config.json").write_text(json.dumps(settings))
+    llm, tokenizer = load_llm(str(folder))
+    plain, text = PersonalizedLM(llm, tokenizer), "one two three"
+    before, ids = prompt_ids(tokenizer, text, plain.is_encoder_decoder)
+    one = tiny.example(tokenizer, text, "", 0)
+    one = type(one)(ids, [], one.history, one.query, text, before)
+    expected = tokenizer.decode(greedy(llm, tokenizer, text, 7), skip_special_tokens=True).strip()
+    assert plain.generate_batch(collate(plain, [one], for_generation=True), max_new_tokens=7) == [expected]
+
+
+def test_options_given_are_kept_and_the_llms_own_settings_come_back(tmp_path):
+    llm, tokenizer = load_llm(str(tiny.save_llm("qwen", tmp_path)))
+    llm.generation_config.repetition_penalty = 1.3
+    llm.generation_config.eos_token_id = [5, 7]
+    own = llm.generation_config
+    made = decoding(llm, tokenizer, num_beams=4, repetition_penalty=1.1, max_new_tokens=3)
+    assert (made.num_beams, made.repetition_penalty, made.max_new_tokens, made.do_sample) == (4, 1.1, 3, False)
+    assert made.eos_token_id == [1, 5, 7], "every token that its files end a text with, and the tokenizer's"
+    plain = PersonalizedLM(llm, tokenizer)
+    batch = collate(plain, [tiny.example(tokenizer, "one", "", 0, 0, False)], for_generation=True)
+    seen = []
+
+    class Streamer:
+        def put(self, ids):
+            seen.append(ids)
+
+        def end(self):
+            seen.append("end")
+
+    plain.generate_batch(batch, max_new_tokens=2, streamer=Streamer())
+    assert seen[-1] == "end" and llm.generation_config is own and own.repetition_penalty == 1.3
+
+
+def test_a_loaded_llm_is_taken_as_it_is_and_shared():
+    tokenizer = train_tokenizer(TEXTS, 400)
+    llm = families.make_family("llama", tokenizer).requires_grad_(True).train()
+    assert load_llm(llm, tokenizer) == (llm, tokenizer)
+    assert not llm.training and not any(weights.requires_grad for weights in llm.parameters())
+    with pytest.raises(InputError, match="expected one as tokenizer="):
+        load_llm(llm)
+    with pytest.raises(InputError, match="for an LLM given by its name"):
+        load_llm(llm, tokenizer, dtype=torch.float16)
+
+
+def test_device_and_dtype_are_what_is_asked_for(tmp_path):
+    llm, _ = load_llm(str(tiny.save_llm("llama", tmp_path)), device="cpu", dtype=torch.bfloat16)
+    assert llm.dtype == torch.bfloat16 and llm.device.type == "cpu"
+
+
+def test_a_tokenizer_given_beside_a_name_is_used(tmp_path):
+    folder = str(tiny.save_llm("llama", tmp_path))
+    tokenizer = train_tokenizer(TEXTS, 400)
+    assert load_llm(folder, tokenizer)[1] is tokenizer
