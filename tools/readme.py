@@ -8,7 +8,7 @@ from pplug.base.files import write_text
 from pplug.config import PROFILES
 from pplug.data.tasks import LOWER_IS_BETTER, TASKS
 from pplug.method.llm import SHIPPED
-from pplug.study.plan import needs, trained_parameters
+from pplug.study.plan import needs, plug_parameters
 from pplug.study.records import FOLDER, load_records, markdown
 from pplug.study.tables import cost_table, gain_table, main_table, score_table, verdict_table
 
@@ -85,7 +85,7 @@ def plan_table() -> str:
         found, hours = needs(profile), needs(profile)["hours"]
         sizes = [f"{found[what] / 1e9:.0f} GB" for what in ("weights", "disk", "memory")]
         one = f"{sum(hours.values()):.1f} ({hours['encode']:.1f}, {hours['train']:.1f}, {hours['answer']:.1f})"
-        trained = f"{trained_parameters(profile) / 1e6:.1f} M"
+        trained = f"{plug_parameters(profile) / 1e6:.1f} M"
         lines.append([name, profile.llm, trained, *sizes, found["device"].name, one, f"{found['evaluate']:.1f}"])
     head = ["profile", "LLM, frozen", "trained", "to download", "disk", "device memory", "on"]
     head += ["hours: a plug for each of six tasks (encoding, training, answering)", "hours with every control"]

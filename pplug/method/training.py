@@ -71,6 +71,8 @@ def train(
             f"a batch of {batch_size} cannot be made of {at_once} examples at a time in {processes} process(es)"
         )
     examples, dev = _ready(model, examples, "training example"), _ready(model, dev, "dev example")
+    if not examples:
+        raise InputError("there are no training examples")
     settings = {"steps": steps, "batch_size": batch_size, "learning_rate": learning_rate, "seed": seed}
     settings |= {"patience": patience, "examples": examples_hash(examples), "dev": examples_hash(dev)}
     settings |= {"plug": asdict(model.plug.config)}
