@@ -118,9 +118,10 @@ def _failing_after(n: int, error: type[Exception]):
     return loss
 
 
-def test_weights_are_saved_in_half_precision_with_the_recipe_beside(tiny_standin, tmp_path):
-    model, tokenizer, _ = tiny_standin
-    save_standin(tmp_path, model, tokenizer, TINY, {"seconds": 1})
+def test_weights_are_saved_in_half_precision_with_the_recipe_beside(tmp_path):
+    recipe = replace(TINY, steps=2, vocabulary=400)
+    model, tokenizer = train_standin(simulated_writers("LaMP-4", 5, seed=5, prefix="t"), recipe, log=str)
+    save_standin(tmp_path, model, tokenizer, recipe, {"seconds": 1})
     from safetensors.torch import load_file
 
     assert {t.dtype for t in load_file(tmp_path / "model.safetensors").values()} == {torch.float16}
