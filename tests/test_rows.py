@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 
+import families
 import numpy as np
 import pytest
 import tiny
