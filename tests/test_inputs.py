@@ -1,5 +1,7 @@
 """What a plug is trained and asked with: each way changes what it says it changes, and nothing else."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import tiny
@@ -72,3 +74,37 @@ def test_batch_mates_with_longer_items_change_nothing(given):
     counts = [float((batch["labels"] != -100).sum()) for batch in batches]
     mean = sum(n * model(**batch)["loss"] for n, batch in zip(counts, batches, strict=True)) / sum(counts)
     assert torch.allclose(model(**collate(model, changed))["loss"], mean, atol=1e-5)
+
+
+@pytest.fixture(scope="module")
+def citations(tmp_path_factory):
+    return load(simulate(tmp_path_factory.mktemp("users"), "LaMP-1", 4, seed=3), "LaMP-1")
+
+
+@pytest.mark.fault(34)
+@pytest.mark.parametrize("name", ["standin", "google/flan-t5-small"])
+def test_lamp_1_has_its_item_in_front_too_whatever_the_llm(model, citations, name):
+    """LaMP's own wording has the item inside the input; in front of the soft prompt it stands in ours."""
+    examples = citations.splits["test"].to_list()
+    model.facts["llm"] = name
+    ready = [
+        tiny.example(model.tokenizer, example["input"], "[1]", len(example["profile"]), i, model.is_encoder_decoder)
+        for i, example in enumerate(examples)
+    ]
+    for example, before, after in zip(
+        examples, ready, item_in_front(model, citations, examples, ready, 0), strict=True
+    ):
+        assert bool(after.before_ids) == bool(example["profile"]), "not silently the plain plug"
+        titles = [citations.items[row]["title"] for row in example["profile"]]
+        said = model.tokenizer.decode(after.before_ids, skip_special_tokens=True)
+        assert after.input_ids == before.input_ids and (not titles or any(title in said for title in titles))
+
+
+@pytest.mark.fault(6)
+@pytest.mark.parametrize("places", [64, 100])
+def test_what_is_put_in_front_leaves_the_llm_its_positions(given, places, monkeypatch):
+    model, data, examples, ready, _ = given
+    monkeypatch.setattr(model.tokenizer, "model_max_length", places)
+    ready = [replace(example, input_ids=example.input_ids[:30]) for example in ready]
+    for after in item_in_front(model, data, examples, ready, 0):
+        assert len(after.before_ids) + model.plug.tokens + len(after.input_ids) <= places

@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 
+import families
 import numpy as np
 import pytest
 import tiny
@@ -26,8 +27,13 @@ def llm(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def setting(llm):
-    return Setting("LaMP-4", replace(PROFILE, llm=llm), 0)
+def encoder(tmp_path_factory):
+    return families.save_family("bge", tmp_path_factory.mktemp("bge"), ["a headline of the article"] * 9)
+
+
+@pytest.fixture(scope="module")
+def setting(llm, encoder):
+    return Setting("LaMP-4", replace(PROFILE, llm=llm, encoder=encoder), 0)
 
 
 def given(setting, row):
@@ -90,11 +96,12 @@ def real_abstracts(folder, task: str = "LaMP-5", words: int = 160):
             question["input"] += "".join(f" word{number}x{i}" for i in range(words // 8)) + f" end{number}"
             for item in question["profile"]:
                 item["abstract"] += " on the method we propose" * (words // 5)
+            question["profile"] = question["profile"][-5:]
         path.write_text(json.dumps(questions))
 
 
 @pytest.fixture
-def command(tmp_path, monkeypatch, llm):
+def command(tmp_path, monkeypatch, llm, encoder):
     """`python -m pplug evaluate` with a small LLM; returns all that LLMs were given to answer, as text."""
     seen = []
     collate = evaluate.collate
@@ -108,7 +115,7 @@ def command(tmp_path, monkeypatch, llm):
     monkeypatch.setattr(records, "FOLDER", tmp_path / "results")
 
     def run(task: str, data=None, *more: str) -> list[str]:
-        small = replace(PROFILE, llm=llm, data=data, n_test=3)
+        small = replace(PROFILE, llm=llm, encoder=encoder, data=data, n_test=3)
         monkeypatch.setattr(config, "get_profile", lambda *_: small)
         main(["evaluate", task, *more])
         return seen
