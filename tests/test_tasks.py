@@ -405,12 +405,12 @@ def test_json_that_is_no_task_is_refused(value, told):
 def test_a_task_is_found_as_itself_as_json_and_in_its_folder(tmp_path):
     task = Task(**REPLIES)
     assert get_task(task) is task and get_task(task.to_json()) == task
-    with pytest.raises(InputError, match="unknown task 'replies': expected one of LaMP-1.*or the one in a task.json"):
+    with pytest.raises(InputError, match=r"unknown task 'replies': expected one of LaMP-1.*or the one in a task.json"):
         get_task("replies", tmp_path)
     (tmp_path / "task.json").write_text(json.dumps(REPLIES))
     assert get_task("replies", tmp_path) == task
     assert get_task("LaMP_4", tmp_path) is TASKS["LaMP-4"]
-    with pytest.raises(InputError, match="unknown task 'mails': expected one of LaMP-1, .*LaMP-7, replies"):
+    with pytest.raises(InputError, match=r"unknown task 'mails': expected one of LaMP-1, .*LaMP-7, replies"):
         get_task("mails", tmp_path)
     (tmp_path / "task.json").write_text("{}")
     with pytest.raises(DataError, match=r"task\.json: expected a task's \"name\""):
