@@ -13,7 +13,7 @@ import torch
 from benchmarks.shapes import ReadyTokens, lamp_examples
 from pplug.method.batches import collate
 from pplug.method.encoders import Encoder, encode_texts, load_encoder
-from pplug.method.model import PersonalizedLM, build
+from pplug.method.personalized import PersonalizedLM, build
 from pplug.method.training import train
 from pplug.study.records import environment, markdown, save_record
 from pplug.study.shapes import count, make_model

@@ -12,7 +12,7 @@ from benchmarks.shapes import INPUT, OUTPUT, flan_t5_small
 from benchmarks.timing import REPEATS, alternate
 from pplug.data.tasks import build_input, get_task, history_text, prompt_as_lamp
 from pplug.method.encoders import encode_texts, load_encoder
-from pplug.method.evaluate import answer_prompts
+from pplug.method.evaluation import answer_prompts
 from pplug.method.llm import load_llm
 from pplug.method.model import PersonalizedLM
 from pplug.method.prompts import MAX_PROMPT, prompt_ids

@@ -11,7 +11,7 @@ from benchmarks.released import HISTORY_SLOTS
 from benchmarks.shapes import ReadyTokens, flan_t5_small
 from benchmarks.timing import alternate
 from pplug.method.encoders import load_encoder
-from pplug.method.model import build
+from pplug.method.personalized import build
 
 
 def rows() -> list[dict]:

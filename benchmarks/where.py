@@ -11,7 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from pplug.base.hardware import has_bfloat16
 from pplug.method.batches import Example, Visits, collate
-from pplug.method.model import PersonalizedLM
+from pplug.method.personalized import PersonalizedLM
 
 PARTS = ("data", "query encoder", "projector", "LLM forward", "LLM backward", "plug backward", "optimiser")
 

@@ -9,14 +9,14 @@ warnings.filterwarnings("ignore", "IProgress not found")
 
 __version__ = "0.1.0"
 HOMES = {  # what is public → where it lives; imported when first asked for, since torch takes seconds
-    "PersonalizedLM": "pplug.method.model",
+    "PersonalizedLM": "pplug.method.personalized",
     "User": "pplug.method.user",
     "Task": "pplug.data.tasks",
     "PlugConfig": "pplug.method.plug_config",
     "train": "pplug.method.training",
     "load_llm": "pplug.method.llm",
     "load_encoder": "pplug.method.encoders",
-    "evaluate": "pplug.method.evaluate",
+    "evaluate": "pplug.method.evaluation",
 }
 __all__ = [  # noqa: RUF022 in the order a reader meets them
     "PersonalizedLM",
@@ -33,9 +33,9 @@ __all__ = [  # noqa: RUF022 in the order a reader meets them
 if TYPE_CHECKING:
     from pplug.data.tasks import Task
     from pplug.method.encoders import load_encoder
-    from pplug.method.evaluate import evaluate
+    from pplug.method.evaluation import evaluate
     from pplug.method.llm import load_llm
-    from pplug.method.model import PersonalizedLM
+    from pplug.method.personalized import PersonalizedLM
     from pplug.method.plug_config import PlugConfig
     from pplug.method.training import train
     from pplug.method.user import User

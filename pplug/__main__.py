@@ -130,7 +130,7 @@ def _train(chosen) -> None:
 
 def _predict(chosen) -> None:
     from pplug.data.loading import load
-    from pplug.method.model import PersonalizedLM
+    from pplug.method.personalized import PersonalizedLM
     from pplug.method.predictions import write_predictions
 
     model = PersonalizedLM.from_pretrained(chosen.plug)

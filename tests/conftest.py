@@ -63,7 +63,7 @@ def model(llm):
     import tiny
     import torch
 
-    from pplug.method.model import build
+    from pplug.method.personalized import build
 
     torch.manual_seed(0)
     return build(*llm, tiny.MadeUpEncoder())

@@ -8,7 +8,7 @@ import tiny
 import torch
 
 from pplug.method.llm import load_llm
-from pplug.method.model import build
+from pplug.method.personalized import build
 from pplug.method.training import train
 
 

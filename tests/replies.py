@@ -33,6 +33,6 @@ def patch_encoder(monkeypatch) -> None:
 
 def make_model(llm, task=TASK, **choices):
     """A new plug in front of a small LLM and its tokenizer."""
-    from pplug.method.model import PersonalizedLM
+    from pplug.method.personalized import PersonalizedLM
 
     return PersonalizedLM.create(task, *llm, encoder=tiny.MadeUpEncoder(), **choices)

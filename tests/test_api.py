@@ -17,7 +17,7 @@ from pplug.data.tasks import TASKS
 from pplug.method.batches import collate
 from pplug.method.embedder import Plug
 from pplug.method.llm import load_llm
-from pplug.method.model import PersonalizedLM
+from pplug.method.personalized import PersonalizedLM
 from pplug.method.serving import questions
 
 ROOT = Path(__file__).resolve().parent.parent

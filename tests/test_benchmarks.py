@@ -9,7 +9,7 @@ from benchmarks import encoding, released, run, scale, shapes, sizes, timing, wh
 from pplug.method import store
 from pplug.method.batches import collate
 from pplug.method.encoders import encode_texts, load_encoder
-from pplug.method.model import build
+from pplug.method.personalized import build
 from pplug.method.training import train
 
 

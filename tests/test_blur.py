@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from pplug.insight import blur, maps
-from pplug.method.evaluate import predict
-from pplug.method.model import build
+from pplug.method.evaluation import predict
+from pplug.method.personalized import build
 
 vectors = arrays(np.float32, (6, 4), elements=st.floats(-1, 1, width=32))
 

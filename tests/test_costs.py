@@ -5,7 +5,7 @@ import pytest
 import tiny
 
 from pplug.data.loading import load
-from pplug.method.model import PersonalizedLM
+from pplug.method.personalized import PersonalizedLM
 from pplug.offline.simulate import simulate
 from pplug.rivals import costs
 from pplug.rivals.costs import count_trained, latency, prompt_tokens, text_bytes, vector_bytes

@@ -6,7 +6,7 @@ import torch
 
 from pplug.data.retrieval import rank_by_vectors
 from pplug.method.batches import Example, collate
-from pplug.method.model import PersonalizedLM
+from pplug.method.personalized import PersonalizedLM
 from pplug.rivals.distil import log_likelihoods, train_retriever, with_queries
 from pplug.study.rows import distil
 

@@ -13,7 +13,7 @@ from pplug.data.tasks import get_task, history_text
 from pplug.method.batches import prepare
 from pplug.method.encoders import load_encoder
 from pplug.method.examples import prepare_raw
-from pplug.method.model import build
+from pplug.method.personalized import build
 from pplug.method.training import train
 from pplug.offline.simulate import simulate
 

@@ -26,7 +26,7 @@ from pplug.data.loading import load
 from pplug.data.tasks import TASKS
 from pplug.method.encoders import load_encoder
 from pplug.method.llm import load_llm
-from pplug.method.model import PersonalizedLM, build
+from pplug.method.personalized import PersonalizedLM, build
 from pplug.method.store import add, read
 from pplug.offline.simulate import make_user, write_lamp
 from pplug.sources.own_users import Text, read_table, write_users

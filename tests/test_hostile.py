@@ -17,7 +17,7 @@ from pplug.base.reading import read_json
 from pplug.data.loading import load
 from pplug.data.tasks import TASKS, build_input, parse_input
 from pplug.method.llm import load_llm
-from pplug.method.model import PersonalizedLM, build
+from pplug.method.personalized import PersonalizedLM, build
 from pplug.method.plug_config import PlugConfig
 from pplug.method.predictions import write_predictions
 from pplug.method.store import add, read

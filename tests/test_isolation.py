@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pplug.method.batches import collate
-from pplug.method.model import build
+from pplug.method.personalized import build
 
 pytestmark = pytest.mark.long
 CASES = cases(usual=130, nightly=2600)  # batches, times four: two kinds of LLM, greedy and beam

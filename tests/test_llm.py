@@ -10,7 +10,7 @@ import torch
 from pplug.base.errors import InputError
 from pplug.method.batches import collate
 from pplug.method.llm import load_llm
-from pplug.method.model import PersonalizedLM
+from pplug.method.personalized import PersonalizedLM
 from pplug.method.prompts import prompt_ids
 from pplug.offline.standin import train_tokenizer
 

@@ -10,7 +10,7 @@ import torch
 from pplug.base.errors import InputError
 from pplug.method.batches import collate
 from pplug.method.llm import load_llm
-from pplug.method.model import PersonalizedLM, build
+from pplug.method.personalized import PersonalizedLM, build
 from pplug.offline.standin import train_tokenizer
 
 TEXTS = ["generate a headline for the following article", "one two three four"] * 5

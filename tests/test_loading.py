@@ -18,7 +18,7 @@ from pplug.config import get_profile
 from pplug.data import loading as data_module
 from pplug.data.lamp_files import SPLITS
 from pplug.data.loading import Data, held_out_examples, load
-from pplug.data.subset import subset
+from pplug.data.subsets import subset
 from pplug.data.tasks import TASKS, build_input, query_text
 from pplug.offline.simulate import simulate
 from pplug.study.experiment import fit

@@ -75,7 +75,7 @@ def test_train_saves_a_plug_that_generates(tmp_path, capsys, monkeypatch):
     from dataclasses import replace
 
     from pplug import config
-    from pplug.method.model import PersonalizedLM
+    from pplug.method.personalized import PersonalizedLM
 
     small = replace(config.SMOKE, n_users=4, steps=2, batch_size=2)
     monkeypatch.setattr(config, "get_profile", lambda: small)

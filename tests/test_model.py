@@ -8,7 +8,7 @@ import torch
 
 from pplug.method.batches import collate
 from pplug.method.llm import embedding_norm, load_llm
-from pplug.method.model import PersonalizedLM, build
+from pplug.method.personalized import PersonalizedLM, build
 
 KINDS = ("t5", "llama", "qwen")
 TEXTS = ["one two three", "four", "generate a headline for the following article"]

@@ -12,7 +12,7 @@ from pplug.config import get_profile
 from pplug.data.loading import load
 from pplug.method.batches import collate
 from pplug.method.llm import load_llm
-from pplug.method.model import build
+from pplug.method.personalized import build
 from pplug.offline.simulate import simulate
 from pplug.rivals import costs, per_user
 from pplug.rivals.per_user import METHODS, fit_user, installed, own_examples, prepare_own, swap_in, train_user

@@ -10,7 +10,7 @@ from pplug.data.loading import load
 from pplug.method import predictions
 from pplug.method.encoders import load_encoder
 from pplug.method.llm import load_llm
-from pplug.method.model import build
+from pplug.method.personalized import build
 from pplug.method.predictions import write_predictions
 from pplug.offline.simulate import simulate
 

@@ -11,7 +11,7 @@ from pplug.config import PROFILES
 from pplug.data.loading import load
 from pplug.method.encoders import load_encoder
 from pplug.method.llm import load_llm
-from pplug.method.model import PersonalizedLM
+from pplug.method.personalized import PersonalizedLM
 from pplug.offline.simulate import simulate
 from pplug.study.experiment import get_encoder, get_llm, task_data
 
@@ -83,7 +83,7 @@ def test_the_encoder_pools_its_first_token_and_marks_queries(families):
 @pytest.mark.parametrize("family", ["llama", "qwen"])
 def test_a_chat_model_answers_with_its_answer_alone(family, families, tmp_path):
     """A stopped turn ends the answer; nothing of template or prompt is in it."""
-    from pplug.method.model import build
+    from pplug.method.personalized import build
 
     llm, tokenizer = load_llm(families[family])
     model = build(llm, tokenizer, load_encoder(families["bge"]), None, {"task": "LaMP-4"}, soft_tokens=1)

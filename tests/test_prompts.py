@@ -14,7 +14,7 @@ from pplug.data.tasks import TASKS, build_input
 from pplug.method import prompts
 from pplug.method.batches import collate, prepare_example
 from pplug.method.llm import load_llm
-from pplug.method.model import PersonalizedLM, build
+from pplug.method.personalized import PersonalizedLM, build
 from pplug.method.prompts import MAX_INPUT, MAX_TARGET, prompt, prompt_ids
 from pplug.offline.standin import train_tokenizer
 

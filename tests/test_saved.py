@@ -11,7 +11,7 @@ import torch
 from pplug.base.errors import DataError, InputError
 from pplug.method.batches import collate
 from pplug.method.llm import load_llm
-from pplug.method.model import PersonalizedLM, build
+from pplug.method.personalized import PersonalizedLM, build
 
 NAMES_LOAD_ENCODER = [f"pplug.method.{name}.load_encoder" for name in ("saved", "model", "encoders")]
 

@@ -9,7 +9,7 @@ from pplug.data.tasks import MOVIE_TAGS
 from pplug.method.batches import collate, prepare_example
 from pplug.method.encoders import load_encoder
 from pplug.method.llm import load_llm
-from pplug.method.model import build
+from pplug.method.personalized import build
 from pplug.offline.curriculum import simulated_writers
 from pplug.offline.standin import save_standin, train_standin
 from pplug.offline.standin_minilm import MINILM

@@ -3,7 +3,7 @@
 import pytest
 
 from pplug.data.loading import load
-from pplug.method.model import PersonalizedLM
+from pplug.method.personalized import PersonalizedLM
 from pplug.offline.simulate import simulate
 from pplug.rivals.summary import ITEMS, REQUEST, write_summaries
 from pplug.study.rows import summary

@@ -17,7 +17,7 @@ import torch
 
 from pplug.method.batches import collate
 from pplug.method.llm import load_llm
-from pplug.method.model import build
+from pplug.method.personalized import build
 from pplug.method.training import ENCODER_RATE, train
 
 

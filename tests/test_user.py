@@ -19,7 +19,7 @@ from pplug.data.loading import load
 from pplug.data.tasks import TASKS, Task, history_text
 from pplug.method import user as module
 from pplug.method.batches import collate
-from pplug.method.model import PersonalizedLM
+from pplug.method.personalized import PersonalizedLM
 from pplug.method.serving import questions
 from pplug.method.user import User, make_users
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import numpy as np
 
 from pplug.method.batches import Example, collate
-from pplug.method.model import PersonalizedLM
+from pplug.method.personalized import PersonalizedLM
 
 Blur = Callable[[np.ndarray], np.ndarray]  # [n, W] → [n, W]
 

@@ -14,7 +14,7 @@ from pplug.base.errors import InputError
 from pplug.base.extras import needing
 from pplug.data.loading import Data
 from pplug.method.batches import Example, collate, prepare
-from pplug.method.model import PersonalizedLM
+from pplug.method.personalized import PersonalizedLM
 
 TINY = 1e-6  # keeps a division by the length of a zero vector finite
 

@@ -5,7 +5,6 @@ import json
 import random
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -18,11 +17,9 @@ from pplug.data.loading import Data
 from pplug.data.tasks import Task, history_text, query_text
 from pplug.method.encoders import encode
 from pplug.method.joining import pad
-from pplug.method.prompts import MAX_TARGET, fit_input, prompt_budget, prompt_ids, target_ids
+from pplug.method.model import PromptedLM
+from pplug.method.prompts import MAX_PROMPT, MAX_TARGET, fit_input, prompt_budget, prompt_ids, target_ids
 from pplug.method.release import DROPPED, VISITS
-
-if TYPE_CHECKING:
-    from pplug.method.model import PersonalizedLM
 
 
 @dataclass(frozen=True)
@@ -51,7 +48,7 @@ class Example:
 
 
 def prepare_example(
-    model: "PersonalizedLM",
+    model: PromptedLM,
     text: str,
     target: str | None,
     history: np.ndarray,
@@ -81,7 +78,7 @@ def prepare_example(
     return Example(input_ids, ended, history, query, query_text, before_ids)
 
 
-def prepare(model: "PersonalizedLM", data: Data, examples: list[dict], cache: Path | None = None) -> list[Example]:
+def prepare(model: PromptedLM, data: Data, examples: list[dict], cache: Path | None = None) -> list[Example]:
     """Encode and tokenise examples, and of the history table the items they use.
 
     Each distinct text is encoded once, ever: vectors come from the on-disk store.
@@ -118,7 +115,16 @@ def prepare(model: "PersonalizedLM", data: Data, examples: list[dict], cache: Pa
     ]
 
 
-def encode_history(model: "PersonalizedLM", data: Data, cache: Path | None = None) -> None:
+def with_prompts(model: PromptedLM, prepared: list[Example], prompts: list[str]) -> list[Example]:
+    """The same examples, but the LLM reads these prompts; query and history stay."""
+    changed, most = [], prompt_budget(model, MAX_PROMPT)
+    for example, text in zip(prepared, prompts, strict=True):
+        before_ids, input_ids = prompt_ids(model.tokenizer, text, model.is_encoder_decoder, most)
+        changed.append(replace(example, before_ids=before_ids, input_ids=input_ids))
+    return changed
+
+
+def encode_history(model: PromptedLM, data: Data, cache: Path | None = None) -> None:
     """Encode the whole history table ahead of several calls of `prepare`, which then find its vectors in the store.
 
     In half precision, a vector's last bits depend on the texts beside it in a batch. An experiment encodes all of its
@@ -189,7 +195,7 @@ class Visits(Dataset):
         return replace(example, history=subsample(example.history, random.Random(f"{self.seed}/{visit}")))
 
 
-def collate(model: "PersonalizedLM", examples: list[Example], for_generation: bool = False) -> dict:
+def collate(model: PromptedLM, examples: list[Example], for_generation: bool = False) -> dict:
     """Make a batch, padded to its own longest input, target and history.
 
     Args:

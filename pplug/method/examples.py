@@ -10,10 +10,10 @@ from pplug.data.items import clean_items
 from pplug.data.tasks import get_task, history_text, query_text
 from pplug.method.batches import Example, prepare_example
 from pplug.method.encoders import encode, encode_texts
-from pplug.method.model import PersonalizedLM
+from pplug.method.model import PromptedLM
 
 
-def prepare_raw(model: PersonalizedLM, examples: list[dict], cache: str | Path | None = None) -> list[Example]:
+def prepare_raw(model: PromptedLM, examples: list[dict], cache: str | Path | None = None) -> list[Example]:
     """Encode and tokenise examples that carry their histories with them.
 
     Args:

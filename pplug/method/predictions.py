@@ -11,14 +11,14 @@ from pplug.base.progress import track
 from pplug.base.reading import shown
 from pplug.data.loading import Data
 from pplug.method.batches import prepare
-from pplug.method.evaluate import predict
+from pplug.method.evaluation import predict
 from pplug.method.fingerprints import encoder_fingerprint, llm_fingerprint
-from pplug.method.model import PersonalizedLM
+from pplug.method.model import PromptedLM
 
 CHUNK = 256  # questions whose answers are lost at most when a run is killed
 
 
-def write_predictions(model: PersonalizedLM, data: Data, split: str, path: str | Path, **options) -> Path:
+def write_predictions(model: PromptedLM, data: Data, split: str, path: str | Path, **options) -> Path:
     """Answer a split's questions and write the answers as LaMP's evaluator reads them.
 
     The plug may have been trained on other data: another split, or other users of the same task. Answers are kept as
@@ -81,7 +81,7 @@ def _kept(part: Path, head: str) -> list[str]:
     return answers
 
 
-def _fingerprint(model: PersonalizedLM) -> list:
+def _fingerprint(model: PromptedLM) -> list:
     """What decides a plug's answers: its config and weights, its LLM, its encoder."""
     digest = hashlib.sha256(json.dumps(asdict(model.plug.config), sort_keys=True).encode())
     for name, value in sorted(model.state_dict().items()):

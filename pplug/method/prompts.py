@@ -7,17 +7,12 @@
 
 import functools
 import re
-from dataclasses import replace
 from datetime import datetime
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from pplug.base.errors import InputError
 from pplug.base.reading import shown
 from pplug.data.tasks import Task, parse_input, prompt_as_lamp, prompt_with_items
-
-if TYPE_CHECKING:
-    from pplug.method.batches import Example
-    from pplug.method.model import PersonalizedLM
 
 MAX_INPUT, MAX_TARGET = 256, 128  # tokens; the paper's limits on the LLM's input and output
 MAX_PROMPT = 512  # tokens of a prompt that carries history items as text
@@ -157,7 +152,7 @@ def positions(llm, tokenizer) -> int:
     return min([tokenizer.model_max_length, *(n for n in known if isinstance(n, int) and n > 0)])
 
 
-def prompt_budget(model: "PersonalizedLM", most: int = MAX_INPUT, answer: int = MAX_TARGET) -> int:
+def prompt_budget(model, most: int = MAX_INPUT, answer: int = MAX_TARGET) -> int:
     """Tokens that an input, or a prompt with items, may have in front of this LLM.
 
     Args:
@@ -265,12 +260,3 @@ def _ends(text: str, tokenizer) -> list[int]:
     if not tokenizer.is_fast:
         return [word.end() for word in re.finditer(r"\S+", text)]
     return [end for _, end in tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]]
-
-
-def with_prompts(model: "PersonalizedLM", prepared: list["Example"], prompts: list[str]) -> list["Example"]:
-    """The same examples, but the LLM reads these prompts; query and history stay."""
-    changed, most = [], prompt_budget(model, MAX_PROMPT)
-    for example, text in zip(prepared, prompts, strict=True):
-        before_ids, input_ids = prompt_ids(model.tokenizer, text, model.is_encoder_decoder, most)
-        changed.append(replace(example, before_ids=before_ids, input_ids=input_ids))
-    return changed

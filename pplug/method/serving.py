@@ -4,7 +4,6 @@ Nothing of a served user or question reaches the disk.
 """
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -14,14 +13,12 @@ from pplug.base.errors import InputError
 from pplug.data.tasks import query_text
 from pplug.method.batches import Example, collate, prepare_example
 from pplug.method.encoders import encode_texts
+from pplug.method.model import PromptedLM
 from pplug.method.prompts import MAX_TARGET, new_tokens
 from pplug.method.user import User
 
-if TYPE_CHECKING:
-    from pplug.method.model import PersonalizedLM
 
-
-def predict(model: "PersonalizedLM", examples: list[Example], batch_size: int = 64, **options) -> list[str]:
+def predict(model: PromptedLM, examples: list[Example], batch_size: int = 64, **options) -> list[str]:
     """Generate for many examples, in batches of similar length.
 
     Args:
@@ -43,7 +40,7 @@ def predict(model: "PersonalizedLM", examples: list[Example], batch_size: int = 
     return texts
 
 
-def questions(model: "PersonalizedLM", texts: list[str], users: list[User], answer: int = MAX_TARGET) -> list[Example]:
+def questions(model: PromptedLM, texts: list[str], users: list[User], answer: int = MAX_TARGET) -> list[Example]:
     """Inputs of users, ready for batching.
 
     Args:
@@ -77,7 +74,7 @@ def questions(model: "PersonalizedLM", texts: list[str], users: list[User], answ
 
 
 def answer(
-    model: "PersonalizedLM", text: str | list[str], user: User | list[User], streamer, batch_size: int, **options
+    model: PromptedLM, text: str | list[str], user: User | list[User], streamer, batch_size: int, **options
 ) -> str | list[str]:
     """What `PersonalizedLM.generate` does."""
     texts = [text] if isinstance(text, str) else list(text)
@@ -95,7 +92,7 @@ def answer(
 
 
 @torch.inference_mode()
-def soft_prompt(model: "PersonalizedLM", text: str, user: User) -> Tensor:
+def soft_prompt(model: PromptedLM, text: str, user: User) -> Tensor:
     """What `PersonalizedLM.soft_prompt` gives."""
     batch = _batch(model, text, user)
     given = [batch[name] for name in ("query", "history", "history_mask")]
@@ -103,7 +100,7 @@ def soft_prompt(model: "PersonalizedLM", text: str, user: User) -> Tensor:
 
 
 @torch.inference_mode()
-def weights(model: "PersonalizedLM", text: str, user: User) -> Tensor:
+def weights(model: PromptedLM, text: str, user: User) -> Tensor:
     """What `PersonalizedLM.weights` gives."""
     if not model.plug.config.user:
         raise InputError("this plug has no user embedding, so no item has a weight")
@@ -114,11 +111,11 @@ def weights(model: "PersonalizedLM", text: str, user: User) -> Tensor:
 
 
 @torch.inference_mode()
-def prompt_embeds(model: "PersonalizedLM", text: str, user: User) -> Tensor:
+def prompt_embeds(model: PromptedLM, text: str, user: User) -> Tensor:
     """What `PersonalizedLM.prompt_embeds` gives."""
     joined, mask = model.join(**_batch(model, text, user))
     return joined[0, mask[0].bool()].float().cpu()
 
 
-def _batch(model: "PersonalizedLM", text: str, user: User) -> dict:
+def _batch(model: PromptedLM, text: str, user: User) -> dict:
     return collate(model, questions(model, [text], [user]), for_generation=True)

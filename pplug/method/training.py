@@ -15,14 +15,14 @@ from pplug.method.batches import Example, Visits, collate, examples_hash
 from pplug.method.checkpoints import begin, save_or_tell, stopped_at, write_curve
 from pplug.method.examples import prepare_raw
 from pplug.method.finite import check_weights, stop_where_not_finite
-from pplug.method.model import PersonalizedLM
+from pplug.method.model import PromptedLM
 
 ENCODER_RATE = 1e-4  # the paper's; at the rate a small LLM's projector needs, a pretrained encoder is ruined
 WEIGHT_DECAY = 1e-4
 
 
 def train(
-    model: PersonalizedLM,
+    model: PromptedLM,
     examples: Sequence[dict] | Sequence[Example],
     dev: Sequence[dict] | Sequence[Example] = (),
     steps: int = 200,
@@ -141,7 +141,7 @@ def train(
     return curve
 
 
-def _ready(model: PersonalizedLM, examples: Sequence, name: str) -> list[Example]:
+def _ready(model: PromptedLM, examples: Sequence, name: str) -> list[Example]:
     """Prepare examples that are not yet prepared, and check that each has an output."""
     ready = list(examples)
     if not all(isinstance(example, Example) for example in ready):
@@ -152,7 +152,7 @@ def _ready(model: PersonalizedLM, examples: Sequence, name: str) -> list[Example
     return ready
 
 
-def _two_rates(model: PersonalizedLM, learning_rate: float) -> torch.optim.AdamW | None:
+def _two_rates(model: PromptedLM, learning_rate: float) -> torch.optim.AdamW | None:
     """An optimiser for a plug with a fully trained input encoder; None, which is Trainer's own, for any other."""
     backbone = getattr(model.plug.input_encoder, "backbone", None)
     if backbone is None:

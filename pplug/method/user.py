@@ -9,7 +9,6 @@ import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -20,9 +19,7 @@ from pplug.base.files import write_bytes
 from pplug.data.items import clean_items
 from pplug.data.tasks import history_text
 from pplug.method.encoders import encode_texts
-
-if TYPE_CHECKING:
-    from pplug.method.model import PersonalizedLM
+from pplug.method.model import PromptedLM
 
 KEY_BYTES = 16  # of an item's hash
 FORMAT = "pplug user 1"  # of a user's file; raise it when what the file holds changes its meaning
@@ -46,7 +43,7 @@ class User:
     vectors: np.ndarray | None
     features: Tensor | None
     total: Tensor | None = None
-    model: "PersonalizedLM | None" = None
+    model: PromptedLM | None = None
 
     def __repr__(self) -> str:
         return f"User({len(self)} items, made for {self.made_for})"
@@ -121,7 +118,7 @@ class User:
         return Path(path)
 
     @classmethod
-    def load(cls, path: str | Path, model: "PersonalizedLM | None" = None) -> "User":
+    def load(cls, path: str | Path, model: PromptedLM | None = None) -> "User":
         """Read a user that `save` wrote.
 
         Args:
@@ -154,7 +151,7 @@ class User:
             user.check(model)
         return user
 
-    def check(self, model: "PersonalizedLM") -> None:
+    def check(self, model: PromptedLM) -> None:
         """Check that the user was made for this model's task, encoder and plug.
 
         Raises:
@@ -176,7 +173,7 @@ class User:
         n = min(1, len(self))
         return np.zeros((n, width), dtype=np.float16), self.total[None, :][:n] / max(1, len(self))
 
-    def _bound(self) -> "PersonalizedLM":
+    def _bound(self) -> PromptedLM:
         if self.model is None:
             raise InputError("this user was loaded without its model: User.load(path, model)")
         self.check(self.model)
@@ -195,7 +192,7 @@ class User:
         )
 
 
-def make_users(model: "PersonalizedLM", histories: list[Iterable[dict]]) -> Iterator[User]:
+def make_users(model: PromptedLM, histories: list[Iterable[dict]]) -> Iterator[User]:
     """Make users of their histories; each distinct text is encoded once, and nothing reaches the disk.
 
     Args:
@@ -219,7 +216,7 @@ def make_users(model: "PersonalizedLM", histories: list[Iterable[dict]]) -> Iter
     return (nobody._extended(*one) for one in encoded)
 
 
-def made_for(model: "PersonalizedLM") -> dict[str, str]:
+def made_for(model: PromptedLM) -> dict[str, str]:
     """What a user of this model depends on; the plug's second layer and instruction are not part of it."""
     plug, task = model.plug, model.task
     config = plug.config
@@ -231,9 +228,7 @@ def made_for(model: "PersonalizedLM") -> dict[str, str]:
     return {"task": task.name, "encoder": model.encoder.key, "plug": digest.hexdigest()[:16]}
 
 
-def _encode(
-    model: "PersonalizedLM", histories: list[Iterable[dict]], where: str
-) -> list[tuple[np.ndarray, np.ndarray]]:
+def _encode(model: PromptedLM, histories: list[Iterable[dict]], where: str) -> list[tuple[np.ndarray, np.ndarray]]:
     """The items' hashes `[N, 16]` and vectors `[N, D]` of each history, of no more items than the plug uses."""
     if model.plug is None:
         raise InputError("a model without a plug has no users")
@@ -256,7 +251,7 @@ def _no_vectors(n: int, config) -> np.ndarray:
     return np.zeros((0 if config.user else n, config.encoder_width), dtype=np.float16)
 
 
-def _features(model: "PersonalizedLM", vectors: np.ndarray) -> Tensor | None:
+def _features(model: PromptedLM, vectors: np.ndarray) -> Tensor | None:
     """`gelu(W₁ h + b₁)` of each item, `[N, H] float32` on the plug's device; None without user embedding."""
     projector = model.plug.projector
     if projector is None:

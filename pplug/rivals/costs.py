@@ -10,8 +10,8 @@ import numpy as np
 from pplug.data.loading import Data
 from pplug.method.batches import Example
 from pplug.method.encoders import Encoder, encode_texts
-from pplug.method.evaluate import predict
-from pplug.method.model import PersonalizedLM
+from pplug.method.evaluation import predict
+from pplug.method.personalized import PersonalizedLM
 
 TIMED_USERS = 10  # whose answers, or whose encoding, are timed
 

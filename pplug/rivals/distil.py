@@ -15,7 +15,7 @@ from pplug.data.loading import Data
 from pplug.data.retrieval import retrieve
 from pplug.method.batches import Example, collate
 from pplug.method.embedder import InputEncoder
-from pplug.method.model import PersonalizedLM
+from pplug.method.personalized import PersonalizedLM
 from pplug.rivals.inputs import put_in_prompt
 
 CANDIDATES, QUESTIONS = 8, 600  # items that the LLM judges for a question, and questions

@@ -9,11 +9,11 @@ from dataclasses import replace
 from pplug.data.loading import Data
 from pplug.data.retrieval import RETRIEVERS, retrieve
 from pplug.data.tasks import prompt_as_lamp, prompt_with_items
-from pplug.method.batches import Example
-from pplug.method.evaluate import swap_histories
+from pplug.method.batches import Example, with_prompts
+from pplug.method.evaluation import swap_histories
 from pplug.method.llm import is_standin
-from pplug.method.model import PersonalizedLM
-from pplug.method.prompts import MAX_INPUT, MAX_PROMPT, prompt, prompt_budget, text_ids, with_prompts
+from pplug.method.personalized import PersonalizedLM
+from pplug.method.prompts import MAX_INPUT, MAX_PROMPT, prompt, prompt_budget, text_ids
 
 SHUFFLED, ITEMS_IN_PROMPT, ITEM_IN_FRONT = "shuffled users", "items in the prompt", "item in front"
 ANY = 1 << 30  # tokens: as many as the LLM's positions leave

@@ -24,7 +24,7 @@ from pplug.base.hardware import has_bfloat16
 from pplug.data.loading import Data
 from pplug.data.tasks import build_input
 from pplug.method.batches import Example, collate, prepare_example
-from pplug.method.model import PersonalizedLM
+from pplug.method.personalized import PersonalizedLM
 
 METHODS = {  # way → AdamW's learning rate, chosen by the loss of 20 users' dev questions on two tasks
     "LoRA": 1e-2,

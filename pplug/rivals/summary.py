@@ -2,9 +2,9 @@
 
 from pplug.data.loading import Data
 from pplug.data.tasks import describe_prompt, history_text
-from pplug.method.evaluate import answer_prompts
+from pplug.method.evaluation import answer_prompts
 from pplug.method.llm import is_standin
-from pplug.method.model import PersonalizedLM
+from pplug.method.personalized import PersonalizedLM
 
 ITEMS = 6  # the newest items that the LLM reads for its summary; a stand-in was taught with up to six
 SUMMARY_TOKENS = 48

@@ -22,13 +22,13 @@ from pplug.base.errors import DataError, InputError
 from pplug.base.files import PACKAGE, cache_folder, file_hash, write_text
 from pplug.config import Profile, training_steps
 from pplug.data.loading import Data, examples_with_output, held_out_examples, load
-from pplug.data.subset import subset
+from pplug.data.subsets import subset
 from pplug.data.tasks import TASKS, get_task, task_fact
 from pplug.method import fingerprints
 from pplug.method.batches import Example, encode_history, prepare
 from pplug.method.encoders import load_encoder
 from pplug.method.llm import SHIPPED, load_llm
-from pplug.method.model import PersonalizedLM, build
+from pplug.method.personalized import PersonalizedLM, build
 from pplug.method.training import train
 from pplug.offline.simulate import simulate
 from pplug.rivals.inputs import CHANGES

@@ -7,10 +7,9 @@ from pplug.config import Profile
 from pplug.data.loading import Data
 from pplug.data.retrieval import retrieve
 from pplug.data.tasks import prompt_with_persona
-from pplug.method.batches import Example, prepare
-from pplug.method.evaluate import predict, swap_histories
-from pplug.method.model import PersonalizedLM
-from pplug.method.prompts import with_prompts
+from pplug.method.batches import Example, prepare, with_prompts
+from pplug.method.evaluation import predict, swap_histories
+from pplug.method.personalized import PersonalizedLM
 from pplug.rivals import costs
 from pplug.rivals.costs import Cost
 from pplug.rivals.inputs import put_in_prompt

@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 
 from pplug.base.errors import InputError
 from pplug.data.tasks import TASKS, Task, build_input
-from pplug.method import evaluate as module
+from pplug.method import evaluation as module
 from pplug.method import serving
 from pplug.method.batches import Example
-from pplug.method.evaluate import NONE as NOBODY
-from pplug.method.evaluate import OTHER, PLUG, answer_prompts, evaluate, predict, swap_histories
-from pplug.method.model import PersonalizedLM
+from pplug.method.evaluation import NONE as NOBODY
+from pplug.method.evaluation import OTHER, PLUG, answer_prompts, evaluate, predict, swap_histories
+from pplug.method.personalized import PersonalizedLM
 
 EMPTY = np.zeros((0, 2), dtype=np.float16)
 

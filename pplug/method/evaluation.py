@@ -11,9 +11,8 @@ from pplug.base.reading import is_value, shown
 from pplug.data.intervals import Interval, bootstrap_mean, gain
 from pplug.data.metrics import example_scores, label_index, macro_f1
 from pplug.data.tasks import LOWER_IS_BETTER, Task
-from pplug.method.batches import Example
-from pplug.method.model import PersonalizedLM
-from pplug.method.prompts import with_prompts
+from pplug.method.batches import Example, with_prompts
+from pplug.method.model import PromptedLM
 from pplug.method.serving import predict, questions
 from pplug.method.user import make_users
 
@@ -57,7 +56,7 @@ def _gained(name: str, interval: Interval) -> str:
 
 
 def evaluate(
-    model: PersonalizedLM, examples: Sequence[dict], controls: bool = True, seed: int = 0, **options
+    model: PromptedLM, examples: Sequence[dict], controls: bool = True, seed: int = 0, **options
 ) -> Evaluation:
     """Score a plug on examples, beside the two controls that need nothing else.
 
@@ -70,7 +69,7 @@ def evaluate(
             own.
         controls: Whether to compute the controls.
         seed: Of the draw of other users.
-        **options: For `PersonalizedLM.generate`: `num_beams`, `batch_size`, ...
+        **options: For `PromptedLM.generate`: `num_beams`, `batch_size`, ...
 
     Returns:
         Scores, gains and answers. A user's examples are averaged before users are.
@@ -90,7 +89,7 @@ def evaluate(
         others = [served[donor] for donor in _other_users(users, seed)]
         answers[OTHER] = predict(model, questions(model, texts, others), **options)
     if controls:
-        answers[NONE] = predict(PersonalizedLM(model.llm, model.tokenizer), mine, **options)
+        answers[NONE] = predict(PromptedLM(model.llm, model.tokenizer), mine, **options)
     each = {row: _by_user(task, found, golds, users) for row, found in answers.items()}
     means = {row: {name: scores for name, scores in own.items() if name in task.metrics} for row, own in each.items()}
     gains = {
@@ -148,7 +147,7 @@ def _intervals(
     return {name: found[name] for name in task.metrics}
 
 
-def answer_prompts(plain: PersonalizedLM, prompts: list[str], **options) -> list[str]:
+def answer_prompts(plain: PromptedLM, prompts: list[str], **options) -> list[str]:
     """Generate from text alone.
 
     Args:

@@ -3,7 +3,7 @@
 import pytest
 
 from pplug.data.loading import load
-from pplug.data.subset import subset
+from pplug.data.subsets import subset
 from pplug.offline.simulate import simulate
 
 
