@@ -31,14 +31,8 @@ __all__ = [  # noqa: RUF022 in the order a reader meets them
 ]
 
 if TYPE_CHECKING:
-    from pplug.data.tasks import Task
-    from pplug.method.encoders import load_encoder
-    from pplug.method.evaluation import evaluate
-    from pplug.method.llm import load_llm
-    from pplug.method.personalized import PersonalizedLM
-    from pplug.method.plug_config import PlugConfig
-    from pplug.method.training import train
-    from pplug.method.user import User
+    from pplug.data import Task
+    from pplug.method import PersonalizedLM, PlugConfig, User, evaluate, load_encoder, load_llm, train
 
 
 def __getattr__(name: str):

@@ -2,11 +2,10 @@
 
 import json
 import sys
-import time
 from pathlib import Path
 
 from pplug.arguments import make_parser
-from pplug.base.errors import InputError
+from pplug.base import InputError
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -30,14 +29,14 @@ def _simulate(chosen) -> None:
 
 def _plan(chosen) -> None:
     from pplug.config import get_profile
-    from pplug.study.plan import plan
+    from pplug.study import make_plan
 
-    print(plan(get_profile(chosen.profile)))
+    print(make_plan(get_profile(chosen.profile)))
 
 
 def _download(chosen) -> None:
-    from pplug.base.files import project_folder
-    from pplug.data.tasks import TASKS, get_task
+    from pplug.base import project_folder
+    from pplug.data import TASKS, get_task
     from pplug.sources.download import download
 
     folder = chosen.folder or project_folder() / "data" / chosen.split
@@ -46,8 +45,8 @@ def _download(chosen) -> None:
 
 
 def _own(chosen) -> None:
-    from pplug.base.files import project_folder
-    from pplug.data.tasks import get_task
+    from pplug.base import project_folder
+    from pplug.data import get_task
     from pplug.sources.own_users import read_git, read_table, write_users
 
     folder = (chosen.folder or project_folder() / "data" / "own") / chosen.task.replace("-", "_")
@@ -58,8 +57,8 @@ def _own(chosen) -> None:
 
 
 def _encode(chosen) -> None:
-    from pplug.data.loading import load
-    from pplug.method.encoders import encode, load_encoder
+    from pplug.data import load
+    from pplug.method import encode, load_encoder
 
     part, parts = chosen.shard
     texts = load(chosen.folder, chosen.task).history_texts()[part - 1 :: parts]
@@ -68,8 +67,8 @@ def _encode(chosen) -> None:
 
 
 def _forget(chosen) -> None:
-    from pplug.data.tasks import get_task
-    from pplug.method.encoders import load_encoder
+    from pplug.data import get_task
+    from pplug.method import load_encoder
     from pplug.sources.forget import forget
 
     task = get_task(chosen.task, chosen.folder)
@@ -80,41 +79,12 @@ def _forget(chosen) -> None:
 
 
 def _standin(chosen) -> None:
-    from dataclasses import replace
+    from pplug.offline.make_standin import make_standin
+    from pplug.study import environment
 
-    from pplug.data.loading import examples_with_output, load
-    from pplug.data.tasks import TASKS
-    from pplug.offline.curriculum import LEARNT_SEED, Recipe, lamp_writers, simulated_writers
-    from pplug.offline.standin import save_standin, train_standin
-    from pplug.offline.standin_check import HELD_OUT_PREFIX, HELD_OUT_SEED, check
-    from pplug.offline.standin_minilm import MINILM
-    from pplug.study.records import environment
-
-    given = {"steps": chosen.steps, "vocabulary": chosen.vocabulary}
-    start_from = MINILM if chosen.encoder == "minilm" else Recipe()
-    recipe = replace(start_from, **{name: value for name, value in given.items() if value})
-    if chosen.data:
-        sets = {t: load(f, t) for t in TASKS if (f := chosen.data / t.replace("-", "_")).is_dir()}
-        if not sets:
-            raise InputError(f"{chosen.data}: expected a folder that holds LaMP_1, LaMP_2, ...: none is here")
-        learn = {task: lamp_writers(data) for task, data in sets.items()}
-        checked = {task: data for task, data in sets.items() if examples_with_output(data, "dev")}
-        held_out = {task: lamp_writers(data, "dev") for task, data in checked.items()}
-        source = {"data": {task: data.hash for task, data in sets.items()}}
-    else:
-        learn = {task: simulated_writers(task, chosen.users, LEARNT_SEED, "p") for task in TASKS}
-        held_out = {task: simulated_writers(task, 200, HELD_OUT_SEED, HELD_OUT_PREFIX) for task in TASKS}
-        source = {"simulated_users_a_task": chosen.users, "simulated_seed": LEARNT_SEED}
-    start = time.perf_counter()
-    writers = [writer for some in learn.values() for writer in some]
-    model, tokenizer = train_standin(
-        writers, recipe, chosen.folder / "checkpoint.pt", lambda line: print(line, flush=True)
-    )
-    about = source | {"seconds": round(time.perf_counter() - start), **environment()}
-    save_standin(chosen.folder, model, tokenizer, recipe, about)
-    scores = {task: check(model, tokenizer, writers) for task, writers in held_out.items()}
-    _write(chosen.folder / "scores.json", scores)
-    (chosen.folder / "checkpoint.pt").unlink()
+    size = {"steps": chosen.steps, "vocabulary": chosen.vocabulary}
+    source = chosen.data if chosen.data else chosen.users
+    scores = make_standin(chosen.folder, source, chosen.encoder, size, environment())
     print(json.dumps({task: found["gains"] for task, found in scores.items()}, indent=1))
 
 
@@ -122,16 +92,15 @@ def _train(chosen) -> None:
     from dataclasses import replace
 
     from pplug.config import get_profile
-    from pplug.study.experiment import fit
+    from pplug.study import fit
 
     fitted = fit(chosen.task, replace(get_profile(), sharded=chosen.shard_llm), chosen.seed)
     print(fitted.model.save_pretrained(chosen.folder), f"({fitted.seconds:.0f} s of training)")
 
 
 def _predict(chosen) -> None:
-    from pplug.data.loading import load
-    from pplug.method.personalized import PersonalizedLM
-    from pplug.method.predictions import write_predictions
+    from pplug.data import load
+    from pplug.method import PersonalizedLM, write_predictions
 
     model = PersonalizedLM.from_pretrained(chosen.plug)
     data = load(chosen.data, model.task)
@@ -141,8 +110,7 @@ def _predict(chosen) -> None:
 
 def _evaluate(chosen) -> None:
     from pplug.config import get_profile
-    from pplug.study.compare import evaluate
-    from pplug.study.tables import gain_table
+    from pplug.study import evaluate, gain_table
 
     record = evaluate(chosen.task, get_profile(), chosen.seed)
     for row, metrics in record["metrics"].items():
@@ -155,13 +123,13 @@ def _evaluate(chosen) -> None:
 
 def _compare(chosen) -> None:
     from pplug.config import get_profile
-    from pplug.study.compare import run
+    from pplug.study import run
 
     run(get_profile(), chosen.tasks, lambda line: print(line, flush=True))
 
 
 def _write(path: Path, value) -> None:
-    from pplug.base.files import write_text
+    from pplug.base import write_text
 
     write_text(path, json.dumps(value, indent=1) + "\n")
 

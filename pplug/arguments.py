@@ -4,9 +4,8 @@ import argparse
 import re
 from pathlib import Path
 
-from pplug.base.errors import InputError
-from pplug.base.reading import shown
-from pplug.data.tasks import get_task
+from pplug.base import InputError, shown
+from pplug.data import get_task
 
 
 def _lamp_task(given: str) -> str:

@@ -6,13 +6,8 @@ The notebooks' text is the same in every profile; only these numbers change.
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from pplug.base.errors import InputError
-from pplug.base.files import project_folder
-
-if TYPE_CHECKING:
-    from pplug.data.tasks import Task
+from pplug.base import InputError, project_folder
 
 VARIABLE = "PPLUG_PROFILE"
 OWN = {"PPLUG_DATA": "data", "PPLUG_LLM": "llm"}  # environment variables for one's own data and LLM
@@ -167,12 +162,12 @@ def _absolute(value: str, field: str) -> str:
     return str(path) if field == "data" or path.exists() else value
 
 
-def training_steps(profile: Profile, task: "Task", examples: int) -> int:
+def training_steps(profile: Profile, task, examples: int) -> int:
     """Optimiser steps of one plug training.
 
     Args:
         profile: Tells `steps`, or else epochs, visits and batch size.
-        task: May have a number of epochs of its own: LaMP-3, which has the most questions, one as in the paper.
+        task: A `Task`; LaMP-3, which has the most questions, has one epoch of its own, as in the paper.
         examples: How many there are to train on.
     """
     epochs = task.epochs or profile.epochs

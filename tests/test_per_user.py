@@ -199,8 +199,8 @@ def test_another_llm_of_the_same_name_another_seed_or_length_has_parameters_of_i
     first, second = two_settings
     trained, train_one = [], per_user.train_user
     monkeypatch.setattr(per_user, "train_user", lambda *given: trained.append(1) or train_one(*given))
-    others = [second]
-    others += [rows.Setting("LaMP-7", replace(first.profile, **changed), 0) for changed in ({"learning_rate": 3e-3}, {"batch_size": 4})]  # fmt: skip
+    changes = ({"learning_rate": 3e-3}, {"batch_size": 4})
+    others = [second, *(rows.Setting("LaMP-7", replace(first.profile, **changed), 0) for changed in changes)]
     for setting in (first, *others):
         del trained[:]
         list(rows.adapters(setting))

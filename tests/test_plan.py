@@ -11,13 +11,13 @@ from pplug.method.embedder import Plug
 from pplug.method.plug_config import PlugConfig
 from pplug.method.release import VISITS
 from pplug.study.paper import DATA
-from pplug.study.plan import CARD, LAPTOP_CPU, file_bytes, memory, needs, plan, plan_task, plug_parameters
+from pplug.study.plan import CARD, LAPTOP_CPU, file_bytes, make_plan, memory, needs, plan_task, plug_parameters
 
 PROFILES = {profile.name: profile for profile in (LAPTOP, GPU, PAPER, LLAMA, QWEN)}
 
 
 def test_the_papers_plan_is_the_papers_setting():
-    text = plan(PAPER)
+    text = make_plan(PAPER)
     assert "google/flan-t5-xxl" in text and "2 epochs (LaMP-3: 1) of 64" in text and "learning rate 0.0001" in text
     assert "1 soft token a user · 4 beams" in text
     for task, ((train, dev, _), *_) in DATA.items():
@@ -32,12 +32,12 @@ def test_a_plan_tells_the_steps_and_hours_of_the_papers_visits_and_of_the_releas
     assert PAPER.visits == 1 and VISITS == 11
     for task, part in ours["tasks"].items():
         assert release["tasks"][task].steps // part.steps == pytest.approx(11, abs=1)
-    line = next(line for line in plan(PAPER).splitlines() if "visits=1" in line)
+    line = next(line for line in make_plan(PAPER).splitlines() if "visits=1" in line)
     for found in (ours, release):
         steps = sum(part.steps for part in found["tasks"].values())
         assert f"{steps:,} steps, {found['hours']['train']:.1f} hours" in line
     assert found["hours"]["train"] == pytest.approx(11 * ours["hours"]["train"], rel=0.01)
-    assert "visits" not in plan(LAPTOP)  # where steps are given, they are what is trained
+    assert "visits" not in make_plan(LAPTOP)  # where steps are given, they are what is trained
 
 
 def test_the_papers_table_of_lamp_has_every_task():
@@ -48,7 +48,7 @@ def test_the_papers_table_of_lamp_has_every_task():
 def test_every_large_profile_has_a_plan(profile, capsys):
     main(["plan", profile.name])
     told = capsys.readouterr().out
-    assert told == plan(profile) + "\n" and told.startswith(f"profile {profile.name}\n{card(profile)}\n")
+    assert told == make_plan(profile) + "\n" and told.startswith(f"profile {profile.name}\n{card(profile)}\n")
 
 
 def test_trained_parameters_are_counted_as_the_plug_has_them():
@@ -78,4 +78,4 @@ def test_what_is_needed_adds_up():
 
 def test_an_llm_of_unknown_shape_has_no_plan():
     with pytest.raises(ValueError, match="the shape of 'mine' is not known here"):
-        plan(replace(PAPER, llm="mine"))
+        make_plan(replace(PAPER, llm="mine"))

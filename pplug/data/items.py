@@ -2,8 +2,7 @@
 
 from collections.abc import Iterable
 
-from pplug.base.errors import DataError
-from pplug.base.reading import is_value, shown
+from pplug.base import DataError, is_value, shown
 from pplug.data.tasks import Task
 
 

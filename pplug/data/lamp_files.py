@@ -4,10 +4,7 @@ from collections.abc import Iterator
 from itertools import chain, islice
 from pathlib import Path
 
-from pplug.base.dates import time_order
-from pplug.base.errors import DataError
-from pplug.base.json_stream import json_items
-from pplug.base.reading import is_value, read_json, shown
+from pplug.base import DataError, is_value, json_items, read_json, shown, time_order
 from pplug.data.items import as_text, clean_items, describe_value
 from pplug.data.tasks import Task, parse_input
 

@@ -15,9 +15,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pplug.base.errors import DataError
-from pplug.base.files import cache_folder, file_hash, remove_left, replacing
-from pplug.base.reading import read_json, shown
+from pplug.base import DataError, cache_folder, file_hash, read_json, remove_left, replacing, shown
 from pplug.data.lamp_files import SPLITS, read_split
 from pplug.data.tasks import TASKS, Task, build_input, get_task, history_text
 

@@ -7,16 +7,12 @@ import logging
 import random
 import re
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pplug.base.extras import needing
+from pplug.base import needing
 from pplug.data.loading import Data
 from pplug.data.tasks import history_text, query_text
-
-if TYPE_CHECKING:
-    from pplug.method.batches import Example
 
 RETRIEVERS = ("random", "recency", "BM25", "dense")
 BM25_WORD = re.compile(r"\w+")  # the default tokeniser: lower-cased words; there is no list of stop words
@@ -88,9 +84,7 @@ def best_first(scores: np.ndarray) -> list[int]:
     return sorted(range(len(scores)), key=lambda i: (-scores[i], -i))
 
 
-def retrieve(
-    how: str, data: Data, examples: list[dict], prepared: list["Example"], seed: int = 0
-) -> Iterator[list[int]]:
+def retrieve(how: str, data: Data, examples: list[dict], prepared: list, seed: int = 0) -> Iterator[list[int]]:
     """Rank each example's history, one example after the other.
 
     Args:

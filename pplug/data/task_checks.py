@@ -3,8 +3,7 @@
 import re
 from dataclasses import fields
 
-from pplug.base.errors import InputError
-from pplug.base.reading import is_value, shown
+from pplug.base import InputError, is_value, shown
 
 SLOT = re.compile(r"\{(\w+)\}")
 LABEL_METRICS, TEXT_METRICS = (("accuracy", "f1"), ("mae", "rmse")), (("rouge1", "rougeL"),)

@@ -10,8 +10,7 @@ from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from pathlib import Path
 
-from pplug.base.errors import DataError, InputError
-from pplug.base.reading import read_json, shown
+from pplug.base import DataError, InputError, read_json, shown
 from pplug.data.lamp import LAMP, MOVIE_TAGS
 from pplug.data.task_checks import LABEL_METRICS, SLOT, TEXT_METRICS, check_metrics, check_task
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from pplug.insight.blur import Blur
 from pplug.insight.maps import halves
-from pplug.method.batches import Example
+from pplug.method import Example
 
 ATTACKS = ("link", "persona", "membership", "words")
 COPIES = 4  # histories the attacker makes of each known user by leaving items out, to learn from more than she has

@@ -8,8 +8,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from pplug.method.batches import Example, collate
-from pplug.method.personalized import PersonalizedLM
+from pplug.method import Example, PersonalizedLM, collate
 
 Blur = Callable[[np.ndarray], np.ndarray]  # [n, W] → [n, W]
 

@@ -10,11 +10,9 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from pplug.base.errors import InputError
-from pplug.base.extras import needing
-from pplug.data.loading import Data
-from pplug.method.batches import Example, collate, prepare
-from pplug.method.personalized import PersonalizedLM
+from pplug.base import InputError, needing
+from pplug.data import Data
+from pplug.method import Example, PersonalizedLM, collate, prepare
 
 TINY = 1e-6  # keeps a division by the length of a zero vector finite
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from pplug.base.extras import needing
+from pplug.base import needing
 
 # Okabe and Ito's colours: told apart by readers with any colour vision; grey is kept for what is not the point.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442", "#000000")

@@ -1,1 +1,56 @@
 """The paper's method: encoders and their store, the plug, the frozen LLM behind it, training, answering."""
+
+# What other rooms use of this one; inside it, modules import each other directly.
+from pplug.method.batches import Example, collate, encode_history, prepare, prepare_example, with_prompts
+from pplug.method.embedder import InputEncoder, Plug
+from pplug.method.encoders import Encoder, encode, encode_texts, load_encoder, minilm_folder, text_keys
+from pplug.method.evaluation import answer_prompts, evaluate, predict, swap_histories
+from pplug.method.fingerprints import llm_fingerprint
+from pplug.method.llm import SHIPPED, is_standin, load_llm
+from pplug.method.personalized import PersonalizedLM, build
+from pplug.method.plug_config import PlugConfig
+from pplug.method.predictions import write_predictions
+from pplug.method.prompts import MAX_INPUT, MAX_PROMPT, prompt, prompt_budget, text_ids
+from pplug.method.release import RELEASE, VISITS
+from pplug.method.store import remove
+from pplug.method.training import train
+from pplug.method.user import User
+
+__all__ = [
+    "MAX_INPUT",
+    "MAX_PROMPT",
+    "RELEASE",
+    "SHIPPED",
+    "VISITS",
+    "Encoder",
+    "Example",
+    "InputEncoder",
+    "PersonalizedLM",
+    "Plug",
+    "PlugConfig",
+    "User",
+    "answer_prompts",
+    "build",
+    "collate",
+    "encode",
+    "encode_history",
+    "encode_texts",
+    "evaluate",
+    "is_standin",
+    "llm_fingerprint",
+    "load_encoder",
+    "load_llm",
+    "minilm_folder",
+    "predict",
+    "prepare",
+    "prepare_example",
+    "prompt",
+    "prompt_budget",
+    "remove",
+    "swap_histories",
+    "text_ids",
+    "text_keys",
+    "train",
+    "with_prompts",
+    "write_predictions",
+]

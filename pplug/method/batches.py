@@ -12,9 +12,8 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import Dataset
 
-from pplug.base.errors import InputError
-from pplug.data.loading import Data
-from pplug.data.tasks import Task, history_text, query_text
+from pplug.base import InputError
+from pplug.data import Data, Task, history_text, query_text
 from pplug.method.encoders import encode
 from pplug.method.joining import pad
 from pplug.method.model import PromptedLM

@@ -2,7 +2,7 @@
 
 import json
 
-from pplug.data.tasks import get_task
+from pplug.data import get_task
 
 USE = """```python
 from pplug import PersonalizedLM

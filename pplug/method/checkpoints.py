@@ -7,9 +7,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from pplug.base.errors import InputError
-from pplug.base.files import replacing, write_text
-from pplug.base.reading import shown
+from pplug.base import InputError, replacing, shown, write_text
 
 SETTINGS, STATE = "training.json", "trainer_state.json"  # ours; transformers', the last file of a checkpoint
 

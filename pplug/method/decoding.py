@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from pplug.base.errors import InputError
+from pplug.base import InputError
 from pplug.method.prompts import MAX_TARGET, positions
 
 IDS = ("eos_token_id", "bos_token_id", "decoder_start_token_id", "forced_bos_token_id")  # forced: mBART's language

@@ -17,10 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pplug.base.errors import InputError, loading
-from pplug.base.files import cache_folder, file_hash
-from pplug.base.hardware import has_bfloat16
-from pplug.base.progress import no_loading_bars, track
+from pplug.base import InputError, cache_folder, file_hash, has_bfloat16, loading, no_loading_bars, track
 from pplug.method.sentence_models import QUERY_PROMPTS, TEXT_PROMPTS, has_routes, model_hash, own_prompt
 from pplug.method.store import add, read
 

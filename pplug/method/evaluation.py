@@ -6,11 +6,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from pplug.base.errors import InputError
-from pplug.base.reading import is_value, shown
-from pplug.data.intervals import Interval, bootstrap_mean, gain
-from pplug.data.metrics import example_scores, label_index, macro_f1
-from pplug.data.tasks import LOWER_IS_BETTER, Task
+from pplug.base import InputError, is_value, shown
+from pplug.data import LOWER_IS_BETTER, Interval, Task, bootstrap_mean, example_scores, gain, label_index, macro_f1
 from pplug.method.batches import Example, with_prompts
 from pplug.method.model import PromptedLM
 from pplug.method.serving import predict, questions

@@ -4,10 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from pplug.base.errors import InputError
-from pplug.base.reading import is_value, shown
-from pplug.data.items import clean_items
-from pplug.data.tasks import get_task, history_text, query_text
+from pplug.base import InputError, is_value, shown
+from pplug.data import clean_items, get_task, history_text, query_text
 from pplug.method.batches import Example, prepare_example
 from pplug.method.encoders import encode, encode_texts
 from pplug.method.model import PromptedLM

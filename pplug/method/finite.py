@@ -7,7 +7,7 @@ from collections.abc import Callable
 from torch import Tensor, nn
 from torch.nn.utils import get_total_norm
 
-from pplug.base.errors import InputError
+from pplug.base import InputError
 
 
 def stop_where_not_finite(trainer, plug: nn.Module, learning_rate: float) -> None:

@@ -4,8 +4,7 @@ import re
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from pplug.base.errors import SHOWN
-from pplug.base.files import write_text
+from pplug.base import SHOWN, write_text
 from pplug.method.card import model_card
 from pplug.method.saved import FILE, facts_of, write_plug
 

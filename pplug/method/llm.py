@@ -6,10 +6,7 @@ from weakref import WeakKeyDictionary
 
 import torch
 
-from pplug.base.errors import InputError, loading
-from pplug.base.files import PACKAGE
-from pplug.base.hardware import own_device, shard
-from pplug.base.progress import no_loading_bars, no_old_advice
+from pplug.base import PACKAGE, InputError, loading, no_loading_bars, no_old_advice, own_device, shard
 from pplug.method.llm_check import check_llm
 
 SHIPPED = PACKAGE / "weights" / "standin"

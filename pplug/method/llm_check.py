@@ -8,7 +8,7 @@ layers (Gemma-3n), scale embeddings outside their table (Pegasus, Marian), or co
 import torch
 from torch import Tensor
 
-from pplug.base.errors import SHOWN, InputError
+from pplug.base import SHOWN, InputError
 from pplug.method.decoding import end_ids, generate
 from pplug.method.joining import join, pad, run
 from pplug.method.prompts import prompt_ids, target_ids, text_ids

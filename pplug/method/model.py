@@ -7,8 +7,8 @@ encoder's input and `y` the decoder's; for a decoder-only LLM all of it is one s
 import torch
 from torch import Tensor, nn
 
-from pplug.base.errors import InputError
-from pplug.data.tasks import Task, get_task
+from pplug.base import InputError
+from pplug.data import Task, get_task
 from pplug.method.decoding import generate
 from pplug.method.embedder import Plug
 from pplug.method.encoders import Encoder

@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from pplug.data.tasks import Task, get_task, task_fact
+from pplug.data import Task, get_task, task_fact
 from pplug.method import serving
 from pplug.method.embedder import Plug
 from pplug.method.encoders import Encoder, load_encoder, query_backbone

@@ -2,8 +2,7 @@
 
 from dataclasses import dataclass, fields
 
-from pplug.base.errors import InputError
-from pplug.base.reading import is_value, shown
+from pplug.base import InputError, is_value, shown
 
 POOLINGS = ("attention", "mean", "last", "max")
 

@@ -5,11 +5,8 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
-from pplug.base.errors import InputError
-from pplug.base.files import write_text
-from pplug.base.progress import track
-from pplug.base.reading import shown
-from pplug.data.loading import Data
+from pplug.base import InputError, shown, track, write_text
+from pplug.data import Data
 from pplug.method.batches import prepare
 from pplug.method.evaluation import predict
 from pplug.method.fingerprints import encoder_fingerprint, llm_fingerprint

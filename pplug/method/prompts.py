@@ -10,9 +10,8 @@ import re
 from datetime import datetime
 from typing import NamedTuple
 
-from pplug.base.errors import InputError
-from pplug.base.reading import shown
-from pplug.data.tasks import Task, parse_input, prompt_as_lamp, prompt_with_items
+from pplug.base import InputError, shown
+from pplug.data import Task, parse_input, prompt_as_lamp, prompt_with_items
 
 MAX_INPUT, MAX_TARGET = 256, 128  # tokens; the paper's limits on the LLM's input and output
 MAX_PROMPT = 512  # tokens of a prompt that carries history items as text

@@ -12,10 +12,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from pplug.base.errors import DataError, InputError
-from pplug.base.files import write_bytes
-from pplug.base.reading import parse_json, shown
-from pplug.data.tasks import get_task
+from pplug.base import DataError, InputError, parse_json, shown, write_bytes
+from pplug.data import get_task
 from pplug.method import fingerprints
 from pplug.method.embedder import Plug
 from pplug.method.encoders import Encoder, load_encoder

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pplug.base.errors import InputError
-from pplug.data.tasks import query_text
+from pplug.base import InputError
+from pplug.data import query_text
 from pplug.method.batches import Example, collate, prepare_example
 from pplug.method.encoders import encode_texts
 from pplug.method.model import PromptedLM

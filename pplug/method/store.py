@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pplug.base.files import file_hash, remove_left, write_bytes
+from pplug.base import file_hash, remove_left, write_bytes
 
 MERGE_AT = 32  # small shards become one shard
 LARGE_SHARD = 50_000  # rows; larger shards are left as they are

@@ -8,9 +8,7 @@ from pathlib import Path
 
 import torch
 
-from pplug.base.errors import InputError
-from pplug.base.files import cache_folder, scratch
-from pplug.base.hardware import has_bfloat16
+from pplug.base import InputError, cache_folder, has_bfloat16, scratch
 from pplug.method.batches import Example, Visits, collate, examples_hash
 from pplug.method.checkpoints import begin, save_or_tell, stopped_at, write_curve
 from pplug.method.examples import prepare_raw

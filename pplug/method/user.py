@@ -14,10 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pplug.base.errors import DataError, InputError
-from pplug.base.files import write_bytes
-from pplug.data.items import clean_items
-from pplug.data.tasks import history_text
+from pplug.base import DataError, InputError, write_bytes
+from pplug.data import clean_items, history_text
 from pplug.method.encoders import encode_texts
 from pplug.method.model import PromptedLM
 

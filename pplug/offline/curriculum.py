@@ -9,17 +9,19 @@ headline's few words teach a small T5 to copy names out of an article very slowl
 import random
 from dataclasses import dataclass
 
-from pplug.base.errors import InputError
-from pplug.data.loading import Data, examples_with_output, held_out_examples
-from pplug.data.retrieval import rank_by_words
-from pplug.data.tasks import (
+from pplug.base import InputError
+from pplug.data import (
+    Data,
     Task,
     describe_prompt,
+    examples_with_output,
     get_task,
+    held_out_examples,
     history_text,
     prompt_with_items,
     prompt_with_persona,
     query_text,
+    rank_by_words,
 )
 
 LEARNT_SEED = 101  # of the simulated users a stand-in learns from; the experiments' users have another
@@ -74,7 +76,7 @@ class Writer:
 
 def simulated_writers(task_name: str, n_users: int, seed: int, prefix: str) -> list[Writer]:
     """Simulated users; each of a user's texts is a question that the texts before it can help with."""
-    from pplug.data.tasks import build_input
+    from pplug.data import build_input
     from pplug.offline.simulate import make_users, persona_sentence
 
     task = get_task(task_name)

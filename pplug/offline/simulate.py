@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
 
-from pplug.base.files import write_text
-from pplug.data.tasks import build_input, get_task
+from pplug.base import write_text
+from pplug.data import build_input, get_task
 from pplug.offline.traits import TRAITS
 from pplug.offline.world import TOPICS, Text, write
 

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from pathlib import Path
 
-from pplug.base.progress import no_loading_bars
-from pplug.data.tasks import fixed_parts
+from pplug.base import no_loading_bars
+from pplug.data import fixed_parts
 from pplug.offline.curriculum import Recipe, Writer, training_pair
 from pplug.offline.standin_minilm import new_minilm
 
@@ -224,7 +224,7 @@ def _chunk(writers, rng, recipe: Recipe, tokenizer, stage: tuple, n_batches: int
 def _save_checkpoint(path: Path, step: int, model, optimizer, schedule) -> None:
     import torch
 
-    from pplug.base.files import replacing
+    from pplug.base import replacing
 
     state = {
         "step": step,
@@ -248,7 +248,7 @@ def save_standin(folder: str | Path, model, tokenizer, recipe: Recipe, about: di
     """
     import json
 
-    from pplug.base.files import write_text
+    from pplug.base import write_text
 
     folder = Path(folder)
     with no_loading_bars():

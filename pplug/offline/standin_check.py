@@ -4,11 +4,8 @@ import random
 
 import numpy as np
 
-from pplug.data.intervals import bootstrap_mean, gain
-from pplug.data.metrics import example_scores
-from pplug.data.tasks import describe_prompt, prompt_with_items, prompt_with_persona
-from pplug.method.evaluation import answer_prompts
-from pplug.method.personalized import PersonalizedLM
+from pplug.data import bootstrap_mean, describe_prompt, example_scores, gain, prompt_with_items, prompt_with_persona
+from pplug.method import PersonalizedLM, answer_prompts
 from pplug.offline.curriculum import Writer, pick_items
 
 HELD_OUT_SEED, HELD_OUT_PREFIX = 7, "h"  # neither the stand-in's training users nor the experiments' users

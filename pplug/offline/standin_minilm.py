@@ -5,9 +5,9 @@ into a label or a short text after minutes of training. What it cannot do: it wr
 two layers write that were trained on one population's texts.
 """
 
-from pplug.base.progress import no_loading_bars, no_old_advice
-from pplug.data.tasks import TASKS, fixed_parts
-from pplug.method.encoders import minilm_folder
+from pplug.base import no_loading_bars, no_old_advice
+from pplug.data import TASKS, fixed_parts
+from pplug.method import minilm_folder
 from pplug.offline.curriculum import Recipe
 
 # It can read already: less to repeat, shorter, and a fraction of the steps.

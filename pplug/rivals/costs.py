@@ -7,11 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pplug.data.loading import Data
-from pplug.method.batches import Example
-from pplug.method.encoders import Encoder, encode_texts
-from pplug.method.evaluation import predict
-from pplug.method.personalized import PersonalizedLM
+from pplug.data import Data
+from pplug.method import Encoder, Example, PersonalizedLM, encode_texts, predict
 
 TIMED_USERS = 10  # whose answers, or whose encoding, are timed
 

@@ -10,12 +10,9 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from pplug.base.hardware import has_bfloat16
-from pplug.data.loading import Data
-from pplug.data.retrieval import retrieve
-from pplug.method.batches import Example, collate
-from pplug.method.embedder import InputEncoder
-from pplug.method.personalized import PersonalizedLM
+from pplug.base import has_bfloat16
+from pplug.data import Data, retrieve
+from pplug.method import Example, InputEncoder, PersonalizedLM, collate
 from pplug.rivals.inputs import put_in_prompt
 
 CANDIDATES, QUESTIONS = 8, 600  # items that the LLM judges for a question, and questions

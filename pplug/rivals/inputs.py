@@ -6,14 +6,19 @@ All have one form: `(model, data, examples, prepared, seed) → prepared example
 import random
 from dataclasses import replace
 
-from pplug.data.loading import Data
-from pplug.data.retrieval import RETRIEVERS, retrieve
-from pplug.data.tasks import prompt_as_lamp, prompt_with_items
-from pplug.method.batches import Example, with_prompts
-from pplug.method.evaluation import swap_histories
-from pplug.method.llm import is_standin
-from pplug.method.personalized import PersonalizedLM
-from pplug.method.prompts import MAX_INPUT, MAX_PROMPT, prompt, prompt_budget, text_ids
+from pplug.data import RETRIEVERS, Data, prompt_as_lamp, prompt_with_items, retrieve
+from pplug.method import (
+    MAX_INPUT,
+    MAX_PROMPT,
+    Example,
+    PersonalizedLM,
+    is_standin,
+    prompt,
+    prompt_budget,
+    swap_histories,
+    text_ids,
+    with_prompts,
+)
 
 SHUFFLED, ITEMS_IN_PROMPT, ITEM_IN_FRONT = "shuffled users", "items in the prompt", "item in front"
 ANY = 1 << 30  # tokens: as many as the LLM's positions leave

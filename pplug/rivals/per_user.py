@@ -17,14 +17,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from pplug.base.errors import InputError
-from pplug.base.extras import needing
-from pplug.base.files import write_bytes, write_text
-from pplug.base.hardware import has_bfloat16
-from pplug.data.loading import Data
-from pplug.data.tasks import build_input
-from pplug.method.batches import Example, collate, prepare_example
-from pplug.method.personalized import PersonalizedLM
+from pplug.base import InputError, has_bfloat16, needing, write_bytes, write_text
+from pplug.data import Data, build_input
+from pplug.method import Example, PersonalizedLM, collate, prepare_example
 
 METHODS = {  # way → AdamW's learning rate, chosen by the loss of 20 users' dev questions on two tasks
     "LoRA": 1e-2,

@@ -1,10 +1,7 @@
 """A summary of the user in front of the input, written once for each user by the LLM itself."""
 
-from pplug.data.loading import Data
-from pplug.data.tasks import describe_prompt, history_text
-from pplug.method.evaluation import answer_prompts
-from pplug.method.llm import is_standin
-from pplug.method.personalized import PersonalizedLM
+from pplug.data import Data, describe_prompt, history_text
+from pplug.method import PersonalizedLM, answer_prompts, is_standin
 
 ITEMS = 6  # the newest items that the LLM reads for its summary; a stand-in was taught with up to six
 SUMMARY_TOKENS = 48

@@ -9,12 +9,8 @@ from pathlib import Path
 from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
-from pplug.base.errors import DataError
-from pplug.base.files import file_hash, write_text
-from pplug.base.progress import track
-from pplug.base.reading import read_json
-from pplug.data.lamp_files import SPLITS, check_file
-from pplug.data.tasks import get_task
+from pplug.base import DataError, file_hash, read_json, track, write_text
+from pplug.data import SPLITS, check_file, get_task
 
 SITE = "https://ciir.cs.umass.edu/downloads/LaMP"
 LIST = "downloads.json"  # what was fetched: address, bytes, SHA-256, date

@@ -9,15 +9,9 @@ import shutil
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
-from pplug.base.errors import DataError
-from pplug.base.files import cache_folder, replacing, write_text
-from pplug.base.json_stream import json_items
-from pplug.base.reading import read_json
-from pplug.data.items import as_text, clean_items
-from pplug.data.lamp_files import SPLITS, check_file
-from pplug.data.tasks import Task, build_input, get_task, history_text, query_text
-from pplug.method.encoders import Encoder, text_keys
-from pplug.method.store import remove
+from pplug.base import DataError, cache_folder, json_items, read_json, replacing, write_text
+from pplug.data import SPLITS, Task, as_text, build_input, check_file, clean_items, get_task, history_text, query_text
+from pplug.method import Encoder, remove, text_keys
 
 LIST = "a list of questions"
 

@@ -15,12 +15,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from pplug.base.dates import time_order
-from pplug.base.errors import DataError, InputError
-from pplug.base.files import write_text
-from pplug.base.reading import is_value, parse_json, read_text, shown
-from pplug.data.lamp_files import SPLITS
-from pplug.data.tasks import TASKS, Task, build_input, get_task
+from pplug.base import DataError, InputError, is_value, parse_json, read_text, shown, time_order, write_text
+from pplug.data import SPLITS, TASKS, Task, build_input, get_task
 
 COLUMNS = ("user", "time", "input", "output")
 LEAST = 6  # texts a user must have: one for each split, and a history of three

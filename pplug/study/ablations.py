@@ -9,11 +9,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from pplug.base.files import cache_folder, file_hash, replacing
-from pplug.base.progress import no_loading_bars
-from pplug.method.batches import prepare
-from pplug.method.llm import SHIPPED
-from pplug.method.release import RELEASE
+from pplug.base import cache_folder, file_hash, no_loading_bars, replacing
+from pplug.method import RELEASE, SHIPPED, prepare
 from pplug.study.experiment import fit, get_encoder
 from pplug.study.names import STANDARD
 from pplug.study.setting import Row, Setting

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from pplug.base.files import cache_folder
-from pplug.data.metrics import example_scores
+from pplug.base import cache_folder
+from pplug.data import example_scores
 from pplug.rivals.inputs import ITEMS
 from pplug.study.experiment import SIMULATED_SEED
 from pplug.study.names import INSTRUCTION, NONE, PLUG, items_row
@@ -29,7 +29,7 @@ def setting(s: Setting) -> tuple[Setting, tuple[int, ...]]:
     """
     longest = LENGTHS[-1]
     if s.data.factors is not None:
-        from pplug.data.loading import load
+        from pplug.data import load
         from pplug.offline.simulate import QUESTIONS, make_user, write_lamp
 
         folder = cache_folder() / "simulated" / f"cold-{SIMULATED_SEED}-{USERS}-{s.data.hash[:8]}" / s.task

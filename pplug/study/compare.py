@@ -15,11 +15,9 @@ from pathlib import Path
 
 import numpy as np
 
-from pplug.base.files import write_text
+from pplug.base import write_text
 from pplug.config import Profile
-from pplug.data.intervals import bootstrap_corpus
-from pplug.data.metrics import example_scores
-from pplug.data.retrieval import BM25_WORD
+from pplug.data import BM25_WORD, bootstrap_corpus, example_scores
 from pplug.study import ablations, cold_start, rows
 from pplug.study.experiment import available_tasks, llm_label
 from pplug.study.names import ABLATIONS, COLD_START

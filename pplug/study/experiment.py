@@ -18,18 +18,21 @@ import numpy as np
 import torch
 from filelock import FileLock
 
-from pplug.base.errors import DataError, InputError
-from pplug.base.files import PACKAGE, cache_folder, file_hash, write_text
+from pplug.base import PACKAGE, DataError, InputError, cache_folder, file_hash, write_text
 from pplug.config import Profile, training_steps
-from pplug.data.loading import Data, examples_with_output, held_out_examples, load
-from pplug.data.subsets import subset
-from pplug.data.tasks import TASKS, get_task, task_fact
-from pplug.method import fingerprints
-from pplug.method.batches import Example, encode_history, prepare
-from pplug.method.encoders import load_encoder
-from pplug.method.llm import SHIPPED, load_llm
-from pplug.method.personalized import PersonalizedLM, build
-from pplug.method.training import train
+from pplug.data import TASKS, Data, examples_with_output, get_task, held_out_examples, load, subset, task_fact
+from pplug.method import (
+    SHIPPED,
+    Example,
+    PersonalizedLM,
+    build,
+    encode_history,
+    llm_fingerprint,
+    load_encoder,
+    load_llm,
+    prepare,
+    train,
+)
 from pplug.offline.simulate import simulate
 from pplug.rivals.inputs import CHANGES
 
@@ -200,7 +203,7 @@ def plug_key(model, prepared: list[Example], dev: list[Example], profile: Profil
     parts = [
         asdict(model.plug.config),
         settings,
-        fingerprints.llm_fingerprint(model.llm, model.tokenizer),
+        llm_fingerprint(model.llm, model.tokenizer),
         model.encoder.key,
         [examples_hash(prepared), examples_hash(dev)],
         file_hash(*sorted((PACKAGE / "method").glob("*.py"))),

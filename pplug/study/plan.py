@@ -7,10 +7,8 @@ takes 2 operations a parameter and token, a backward pass through a frozen model
 from dataclasses import dataclass, replace
 
 from pplug.config import Profile, card, training_steps
-from pplug.data.tasks import TASKS
-from pplug.method.embedder import Plug
-from pplug.method.plug_config import PlugConfig
-from pplug.method.release import VISITS
+from pplug.data import TASKS
+from pplug.method import VISITS, Plug, PlugConfig
 from pplug.study.names import EVALUATED
 from pplug.study.paper import DATA
 from pplug.study.records import markdown
@@ -142,7 +140,7 @@ def vector_bytes(profile: Profile) -> int:
     return 2 * count(profile.encoder)["width"] + 16
 
 
-def plan(profile: Profile) -> str:
+def make_plan(profile: Profile) -> str:
     """Tell what a profile will need on real LaMP.
 
     Args:

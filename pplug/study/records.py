@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from pplug.base.files import PACKAGE, write_text
-from pplug.data.tasks import TASKS
+from pplug.base import PACKAGE, write_text
+from pplug.data import TASKS
 
 FOLDER = PACKAGE.parent / "results"
 LIBRARIES = ("torch", "transformers", "sentence-transformers", "datasets", "numpy")

@@ -11,9 +11,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from pplug.base.files import cache_folder, file_hash
-from pplug.data.retrieval import RETRIEVERS, retrieve
-from pplug.method.batches import prepare
+from pplug.base import cache_folder, file_hash
+from pplug.data import RETRIEVERS, retrieve
+from pplug.method import prepare
 from pplug.rivals import costs, distil, per_user, summary
 from pplug.rivals.costs import Cost
 from pplug.rivals.inputs import ITEM_IN_FRONT, ITEMS, ITEMS_IN_PROMPT, SHUFFLED, item_in_front, room

@@ -4,8 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from pplug.data.intervals import Interval, bootstrap_mean, gain
-from pplug.data.tasks import LOWER_IS_BETTER, TASKS
+from pplug.data import LOWER_IS_BETTER, TASKS, Interval, bootstrap_mean, gain
 from pplug.study.names import COLD_START, INSTRUCTION, PLUG, RIVAL_GROUPS
 from pplug.study.records import by_task
 

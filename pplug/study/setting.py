@@ -4,12 +4,8 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from pplug.config import Profile
-from pplug.data.loading import Data
-from pplug.data.retrieval import retrieve
-from pplug.data.tasks import prompt_with_persona
-from pplug.method.batches import Example, prepare, with_prompts
-from pplug.method.evaluation import predict, swap_histories
-from pplug.method.personalized import PersonalizedLM
+from pplug.data import Data, prompt_with_persona, retrieve
+from pplug.method import Example, PersonalizedLM, predict, prepare, swap_histories, with_prompts
 from pplug.rivals import costs
 from pplug.rivals.costs import Cost
 from pplug.rivals.inputs import put_in_prompt

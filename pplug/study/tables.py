@@ -1,7 +1,6 @@
 """The records of `python -m pplug compare` → Markdown tables of scores, gains and costs; no number is typed."""
 
-from pplug.data.intervals import Interval
-from pplug.data.tasks import LOWER_IS_BETTER, TASKS
+from pplug.data import LOWER_IS_BETTER, TASKS, Interval
 from pplug.study.names import (
     ABLATIONS,
     BASELINES,
