@@ -147,9 +147,9 @@ def bert2bert(folder):
 def any_llm(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp("any")
     texts = ["generate a headline for the following article one two three"] * 5
-    return load_llm(
-        bert2bert(folder) if request.param == "BERT2BERT" else families.save_family(request.param, folder, texts)
-    )
+    if request.param == "BERT2BERT":
+        return load_llm(bert2bert(folder))
+    return load_llm(families.save_family(request.param, folder, texts))
 
 
 @pytest.mark.fault(6)
@@ -199,8 +199,8 @@ def test_another_llm_of_the_same_name_another_seed_or_length_has_parameters_of_i
     first, second = two_settings
     trained, train_one = [], per_user.train_user
     monkeypatch.setattr(per_user, "train_user", lambda *given: trained.append(1) or train_one(*given))
-    others = [second]
-    others += [rows.Setting("LaMP-7", replace(first.profile, **changed), 0) for changed in ({"learning_rate": 3e-3}, {"batch_size": 4})]  # fmt: skip
+    changes = ({"learning_rate": 3e-3}, {"batch_size": 4})
+    others = [second, *(rows.Setting("LaMP-7", replace(first.profile, **changed), 0) for changed in changes)]
     for setting in (first, *others):
         del trained[:]
         list(rows.adapters(setting))
