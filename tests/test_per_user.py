@@ -147,9 +147,9 @@ def bert2bert(folder):
 def any_llm(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp("any")
     texts = ["generate a headline for the following article one two three"] * 5
-    return load_llm(
-        bert2bert(folder) if request.param == "BERT2BERT" else families.save_family(request.param, folder, texts)
-    )
+    if request.param == "BERT2BERT":
+        return load_llm(bert2bert(folder))
+    return load_llm(families.save_family(request.param, folder, texts))
 
 
 @pytest.mark.fault(6)
