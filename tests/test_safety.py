@@ -14,7 +14,7 @@ from pplug.method.encoders import load_encoder
 from pplug.method.llm import load_llm
 
 ROOT = Path(__file__).resolve().parent.parent
-FILES = sorted([*(ROOT / "pplug").glob("*.py"), *(ROOT / "benchmarks").glob("*.py")])
+FILES = sorted(path for room in ("pplug", "benchmarks", "tools") for path in (ROOT / room).rglob("*.py"))
 READS_PICKLES = {"pickle", "cPickle", "dill", "joblib", "shelve", "marshal", "cloudpickle"}
 WITHOUT_WEIGHTS = {"AutoConfig", "AutoTokenizer", "PersonalizedLM"}  # classes whose `from_pretrained` may go without
 
@@ -41,7 +41,7 @@ def dangers(source: str) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_nothing_that_comes_with_data_is_run(path):
     assert dangers(path.read_text(encoding="utf-8")) == []
 

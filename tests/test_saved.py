@@ -9,9 +9,11 @@ import tiny
 import torch
 
 from pplug.base.errors import DataError, InputError
+from pplug.config import get_profile
 from pplug.method.batches import collate
 from pplug.method.llm import load_llm
 from pplug.method.personalized import PersonalizedLM, build
+from pplug.study import experiment
 
 NAMES_LOAD_ENCODER = [f"pplug.method.{name}.load_encoder" for name in ("saved", "model", "encoders")]
 
@@ -223,18 +225,19 @@ def test_a_plug_without_fingerprints_is_refused(model, tmp_path, prints):
 def test_an_llm_of_the_hub_is_loaded_at_the_commit_of_the_training(model, tmp_path, monkeypatch):
     """How: the file tells the commit, and `load_llm` is asked for it, but not where another LLM is named."""
     asked = []
-    monkeypatch.setattr("pplug.method.saved.load_llm", lambda *given, **how: asked.append((given, how)) or parts)
+    for place in ("saved", "model"):
+        told = f"pplug.method.{place}.load_llm"
+        monkeypatch.setattr(told, lambda *given, **how: asked.append((given, how)) or parts, raising=False)
     parts = (model.llm, model.tokenizer)
     model.llm.config._commit_hash = "c" * 40
     model.facts["llm"] = "owner/llm"
     model.save_pretrained(tmp_path / "plug")
     del model.llm.config._commit_hash
-    PersonalizedLM.from_pretrained(tmp_path / "plug", device="cpu", dtype=torch.bfloat16)
-    PersonalizedLM.from_pretrained(tmp_path / "plug", llm="other/llm")
-    assert asked == [
-        (("owner/llm",), {"revision": "c" * 40, "device": "cpu", "dtype": torch.bfloat16}),
-        (("other/llm",), {}),
-    ]
+    PersonalizedLM.from_pretrained(tmp_path / "plug")
+    assert asked == [(("owner/llm",), {"revision": "c" * 40})]
+    asked.clear()
+    PersonalizedLM.from_pretrained(tmp_path / "plug", llm="other/llm", device="cpu", dtype=torch.bfloat16)
+    assert asked == [(("other/llm",), {"device": "cpu", "dtype": torch.bfloat16})]
 
 
 def test_an_llm_without_a_name_is_called_by_its_kind(model, tmp_path):
@@ -257,9 +260,6 @@ def test_a_config_that_the_weights_do_not_fit_is_refused(model, tmp_path):
 
 @pytest.mark.fault(26)
 def test_a_trained_plug_is_not_taken_for_one_of_an_llm_that_was_edited(tmp_path, monkeypatch):
-    from pplug.config import get_profile
-    from pplug.study import experiment
-
     folder = tiny.save_llm("qwen", tmp_path / "llm", chat=True)
     profile = replace(get_profile("smoke"), n_users=2, n_test=2, steps=1, batch_size=2, llm=str(folder))
     real, trained = experiment.train, []
