@@ -7,7 +7,7 @@ from pplug.config import Profile
 from pplug.data.loading import Data
 from pplug.data.retrieval import retrieve
 from pplug.data.tasks import prompt_with_persona
-from pplug.method.batches import Example, prepare
+from pplug.method.batches import Example, encode_history, prepare
 from pplug.method.evaluate import predict, swap_histories
 from pplug.method.model import PersonalizedLM
 from pplug.method.prompts import with_prompts
@@ -64,6 +64,7 @@ class Setting:
     @cached_property
     def prepared(self) -> list[Example]:
         """The questions, prepared."""
+        encode_history(self.plain, self.data)  # the whole table at once, as in `experiment.fit`
         return prepare(self.plain, self.data, self.examples)
 
     @cached_property
