@@ -13,7 +13,7 @@ import numpy as np
 
 from pplug.base import cache_folder, file_hash
 from pplug.data import RETRIEVERS, retrieve
-from pplug.method import prepare
+from pplug.method import encode_history, prepare
 from pplug.rivals import costs, distil, per_user, summary
 from pplug.rivals.costs import Cost
 from pplug.rivals.inputs import ITEM_IN_FRONT, ITEMS, ITEMS_IN_PROMPT, SHUFFLED, item_in_front, room
@@ -116,6 +116,7 @@ def retrieval(s: Setting) -> Iterator[tuple[str, Row]]:
 def distilled(s: Setting) -> Iterator[tuple[str, Row]]:
     """1 and 4 items found by a retriever that was trained from the LLM's feedback."""
     train = train_examples(s.data)
+    encode_history(s.plain, s.data)
     retriever = distil.train_retriever(s.plain, s.data, train, prepare(s.plain, s.data, train), s.seed)
     known = {
         "stored_bytes": costs.text_bytes(s.data, s.examples) + costs.vector_bytes(s.prepared),

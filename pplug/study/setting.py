@@ -5,7 +5,7 @@ from functools import cached_property
 
 from pplug.config import Profile
 from pplug.data import Data, prompt_with_persona, retrieve
-from pplug.method import Example, PersonalizedLM, predict, prepare, swap_histories, with_prompts
+from pplug.method import Example, PersonalizedLM, encode_history, predict, prepare, swap_histories, with_prompts
 from pplug.rivals import costs
 from pplug.rivals.costs import Cost
 from pplug.rivals.inputs import put_in_prompt
@@ -59,6 +59,7 @@ class Setting:
     @cached_property
     def prepared(self) -> list[Example]:
         """The questions, prepared."""
+        encode_history(self.plain, self.data)  # the whole table at once, as in `experiment.fit`
         return prepare(self.plain, self.data, self.examples)
 
     @cached_property
