@@ -198,6 +198,8 @@ def card(profile: Profile) -> str:
     )
 
 
-def shown_path(path: str) -> str:
+def shown_path(path: str | None) -> str | None:
     """A path as it is shown and recorded: inside the checkout without what leads there, which is this machine's."""
+    if path is None:
+        return None
     return str(Path(path).relative_to(project_folder())) if Path(path).is_relative_to(project_folder()) else path

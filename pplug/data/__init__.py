@@ -5,7 +5,7 @@ from pplug.data.intervals import Interval, bootstrap_corpus, bootstrap_mean, gai
 from pplug.data.items import as_text, clean_items
 from pplug.data.lamp_files import SPLITS, check_file
 from pplug.data.loading import Data, examples_with_output, held_out_examples, load
-from pplug.data.metrics import example_scores, label_index, macro_f1
+from pplug.data.metrics import example_scores, label_index, macro_f1, tokenizer_name
 from pplug.data.retrieval import BM25_WORD, RETRIEVERS, rank_by_words, retrieve
 from pplug.data.subsets import subset
 from pplug.data.tasks import (
@@ -60,4 +60,5 @@ __all__ = [
     "retrieve",
     "subset",
     "task_fact",
+    "tokenizer_name",
 ]

@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 
 from pplug.base import write_text
-from pplug.config import Profile
-from pplug.data import BM25_WORD, bootstrap_corpus, example_scores
+from pplug.config import Profile, shown_path
+from pplug.data import BM25_WORD, bootstrap_corpus, example_scores, tokenizer_name
 from pplug.study import ablations, cold_start, rows
 from pplug.study.experiment import available_tasks, llm_label
 from pplug.study.names import ABLATIONS, COLD_START
@@ -100,7 +100,7 @@ def record_of(s: Setting, group: str, found: dict, seconds: float) -> dict:
         "seed": s.seed,
         "data_hash": s.data.hash,
         "encoder": s.profile.encoder,
-        "settings": asdict(s.profile),
+        "settings": asdict(s.profile) | {"data": shown_path(s.profile.data)},
         "llm": llm_label(s.profile.llm),
         "steps": s.profile.steps,
         "bm25_tokens": f"lower case, {BM25_WORD.pattern}",
@@ -118,6 +118,7 @@ def _found(s: Setting, group: str, found: dict[str, Row | str]) -> dict:
     headline = task.metrics[0]
     return {
         "n": len(golds),
+        "rouge_words": tokenizer_name(task, golds),
         "users": users,
         "history_lengths": [len(example["profile"]) for example in examples],
         "left_out": {name: why for name, why in found.items() if name not in ways},
