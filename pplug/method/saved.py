@@ -118,7 +118,7 @@ def load_parts(path: Path, facts: dict, config: PlugConfig, llm, tokenizer, enco
         llm: A name or a loaded LLM; None for the one the plug names.
         tokenizer: The LLM's; None for the one that comes with its name.
         encoder: A name or an `Encoder`; None for the one the plug names.
-        **options: For `load_llm`; of no effect where None, and for an LLM that is loaded already.
+        **options: For `load_llm`; of no effect where None.
 
     Returns:
         `(llm, tokenizer, encoder)`.
@@ -132,11 +132,7 @@ def load_parts(path: Path, facts: dict, config: PlugConfig, llm, tokenizer, enco
         if llm is None:
             llm, revision = facts["llm"], facts.get("llm_revision")
             options |= {"revision": revision} if revision else {}
-        if isinstance(llm, str | Path):
-            llm, own_tokenizer = load_llm(str(llm), **options)
-            tokenizer = tokenizer or own_tokenizer
-        elif tokenizer is None:
-            raise InputError("an LLM that is loaded already needs its tokenizer: give `tokenizer=` as well")
+        llm, tokenizer = load_llm(llm, tokenizer, **options)
         if encoder is None:
             revision = facts.get("encoder_revision")
             encoder = load_encoder(facts["encoder"], **device, **({"revision": revision} if revision else {}))
@@ -150,7 +146,7 @@ def load_parts(path: Path, facts: dict, config: PlugConfig, llm, tokenizer, enco
             found = f"found {getattr(config, field)}"
             raise DataError(f"{path}: {field}: expected {width}, the width of what it names, {found}")
     _check_fingerprints(path, facts, llm, tokenizer, encoder)
-    return llm.eval().requires_grad_(False), tokenizer, encoder
+    return llm, tokenizer, encoder
 
 
 def _check_fingerprints(path: Path, facts: dict, llm, tokenizer, encoder: Encoder) -> None:
