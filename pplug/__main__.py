@@ -100,11 +100,11 @@ def _train(chosen) -> None:
 
 def _predict(chosen) -> None:
     from pplug.data import load
-    from pplug.method import PersonalizedLM, write_predictions
+    from pplug.method import PersonalizedLM, new_tokens, write_predictions
 
     model = PersonalizedLM.from_pretrained(chosen.plug)
     data = load(chosen.data, model.task)
-    options = {"num_beams": chosen.beams, "max_new_tokens": data.task.max_new_tokens}
+    options = {"num_beams": chosen.beams, "max_new_tokens": new_tokens(data.task, model.tokenizer)}
     print(write_predictions(model, data, chosen.split, chosen.out, **options))
 
 

@@ -1,7 +1,7 @@
 """The paper's method: encoders and their store, the plug, the frozen LLM behind it, training, answering."""
 
 # What other rooms use of this one; inside it, modules import each other directly.
-from pplug.method.batches import Example, collate, encode_history, prepare, prepare_example, with_prompts
+from pplug.method.batches import Example, collate, encode_history, examples_hash, prepare, prepare_example, with_prompts
 from pplug.method.embedder import InputEncoder, Plug
 from pplug.method.encoders import Encoder, encode, encode_texts, load_encoder, minilm_folder, text_keys
 from pplug.method.evaluation import answer_prompts, evaluate, predict, swap_histories
@@ -10,7 +10,7 @@ from pplug.method.llm import SHIPPED, is_standin, load_llm
 from pplug.method.personalized import PersonalizedLM, build
 from pplug.method.plug_config import PlugConfig
 from pplug.method.predictions import write_predictions
-from pplug.method.prompts import MAX_INPUT, MAX_PROMPT, prompt, prompt_budget, text_ids
+from pplug.method.prompts import MAX_INPUT, MAX_PROMPT, new_tokens, prompt, prompt_budget, text_ids
 from pplug.method.release import RELEASE, VISITS
 from pplug.method.store import remove
 from pplug.method.training import train
@@ -36,11 +36,13 @@ __all__ = [
     "encode_history",
     "encode_texts",
     "evaluate",
+    "examples_hash",
     "is_standin",
     "llm_fingerprint",
     "load_encoder",
     "load_llm",
     "minilm_folder",
+    "new_tokens",
     "predict",
     "prepare",
     "prepare_example",

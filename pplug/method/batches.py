@@ -158,14 +158,14 @@ def subsample(history: np.ndarray, rng: random.Random) -> np.ndarray:
 
 
 def examples_hash(examples: list[Example]) -> str:
-    """Hash of what examples ask and answer, and of how long each history is.
-
-    Not of the vectors: their last bits differ between machines, and a training may go on at another one.
-    """
+    """Hash of all that prepared examples hold: tokens, targets, query text and vectors."""
     digest = hashlib.sha256()
     for example in examples:
-        parts = [example.before_ids, example.input_ids, example.target_ids, example.query_text, len(example.history)]
+        shape = example.history.shape
+        parts = [example.before_ids, example.input_ids, example.target_ids, example.query_text, shape]
         digest.update(json.dumps(parts).encode())
+        for vectors in (example.history, example.query):
+            digest.update(np.ascontiguousarray(vectors).tobytes())
     return digest.hexdigest()
 
 

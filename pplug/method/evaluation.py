@@ -10,6 +10,7 @@ from pplug.base import InputError, is_value, shown
 from pplug.data import LOWER_IS_BETTER, Interval, Task, bootstrap_mean, example_scores, gain, label_index, macro_f1
 from pplug.method.batches import Example, with_prompts
 from pplug.method.model import PromptedLM
+from pplug.method.prompts import new_tokens
 from pplug.method.serving import predict, questions
 from pplug.method.user import make_users
 
@@ -79,7 +80,7 @@ def evaluate(
     texts, golds = ([str(example[field]) for example in examples] for field in ("input", "output"))
     histories = [example["history"] for example in examples]
     served = [replace(user, features=None) for user in make_users(model, histories)]  # the plug's work in each batch
-    options = {"max_new_tokens": task.max_new_tokens, "batch_size": 32} | options
+    options = {"max_new_tokens": new_tokens(task, model.tokenizer), "batch_size": 32} | options
     mine = questions(model, texts, served)
     answers = {PLUG: predict(model, mine, **options)}
     if controls and len(set(users)) > 1:

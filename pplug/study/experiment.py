@@ -14,7 +14,6 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-import numpy as np
 import torch
 from filelock import FileLock
 
@@ -27,6 +26,7 @@ from pplug.method import (
     PersonalizedLM,
     build,
     encode_history,
+    examples_hash,
     llm_fingerprint,
     load_encoder,
     load_llm,
@@ -210,14 +210,3 @@ def plug_key(model, prepared: list[Example], dev: list[Example], profile: Profil
         [model.llm.device.type, version("torch"), version("transformers")],
     ]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
-
-
-def examples_hash(prepared: list[Example]) -> str:
-    """Hash of all that prepared examples hold: tokens, targets, history and query."""
-    digest = hashlib.sha256()
-    for example in prepared:
-        said = [example.before_ids, example.input_ids, example.target_ids, example.query_text, example.history.shape]
-        digest.update(json.dumps(said).encode())
-        for vectors in (example.history, example.query):
-            digest.update(np.ascontiguousarray(vectors).tobytes())
-    return digest.hexdigest()

@@ -13,11 +13,11 @@ import numpy as np
 
 from pplug.base import cache_folder, file_hash
 from pplug.data import RETRIEVERS, retrieve
-from pplug.method import encode_history, prepare
+from pplug.method import encode_history, examples_hash, prepare
 from pplug.rivals import costs, distil, per_user, summary
 from pplug.rivals.costs import Cost
 from pplug.rivals.inputs import ITEM_IN_FRONT, ITEMS, ITEMS_IN_PROMPT, SHUFFLED, item_in_front, room
-from pplug.study.experiment import examples_hash, fit
+from pplug.study.experiment import fit
 from pplug.study.experiment import training_examples as train_examples
 from pplug.study.names import (
     BM25_1,

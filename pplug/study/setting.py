@@ -5,7 +5,16 @@ from functools import cached_property
 
 from pplug.config import Profile
 from pplug.data import Data, prompt_with_persona, retrieve
-from pplug.method import Example, PersonalizedLM, encode_history, predict, prepare, swap_histories, with_prompts
+from pplug.method import (
+    Example,
+    PersonalizedLM,
+    encode_history,
+    new_tokens,
+    predict,
+    prepare,
+    swap_histories,
+    with_prompts,
+)
 from pplug.rivals import costs
 from pplug.rivals.costs import Cost
 from pplug.rivals.inputs import put_in_prompt
@@ -65,7 +74,7 @@ class Setting:
     @cached_property
     def options(self) -> dict:
         """For the LLM's `generate`."""
-        return {"max_new_tokens": self.data.task.max_new_tokens, "num_beams": self.profile.beams}
+        return {"max_new_tokens": new_tokens(self.data.task, self.plain.tokenizer), "num_beams": self.profile.beams}
 
     def on(self, data: Data, examples: list[dict]) -> "Setting":
         """The same setting, plugs included, with other questions."""
