@@ -49,8 +49,9 @@ HEAVY = {"torch", "transformers", "datasets", "sklearn", "sentence_transformers"
 
 def test_the_import_takes_nothing_heavy_with_it():
     assert not HEAVY & imported("import pplug; dir(pplug); pplug.__version__")
-    assert not HEAVY & imported("from pplug import Task, PlugConfig; Task('a', '{b}', ('c',))")
-    assert not HEAVY & imported(
+    heavier = HEAVY - {"numpy"}  # which scores need
+    assert not heavier & imported("from pplug import Task; Task('a', '{b}', ('c',))")
+    assert not heavier & imported(
         "from pplug.__main__ import main\ntry:\n    main(['--help'])\nexcept SystemExit:\n    pass"
     )
 

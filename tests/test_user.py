@@ -107,7 +107,7 @@ def test_items_are_removed_by_position_where_the_plug_keeps_them(model):
 def test_what_cannot_be_removed_is_named(t5, model):
     with pytest.raises(InputError, match="items to remove: item 1: expected an item of this user"):
         model.user(items(*"ab")).remove(items(*"bx"))
-    with pytest.raises(InputError, match="item 0: expected an object"):
+    with pytest.raises(InputError, match="expected an object as profile item 0"):
         model.user(items(*"ab")).remove([True])
     with pytest.raises(InputError, match="give the items to remove, not positions"):
         replies.make_model(t5, pooling="mean").user(items(*"ab")).remove([0])
@@ -157,8 +157,8 @@ def test_items_are_cleaned_as_the_loader_cleans_them(model, monkeypatch, tmp_pat
 @pytest.mark.parametrize(
     ("history", "told"),
     [
-        ([{"message": "a"}], "item 0.*reply"),
-        ([*items("a"), {"reply": "a", "message": ["b"]}], "item 1.*message.*"),
+        ([{"message": "a"}], "reply.*item 0"),
+        ([*items("a"), {"reply": "a", "message": ["b"]}], "message.*item 1"),
         ([None], "item 0"),
         ("a text", "list of items"),
         ({"message": "a", "reply": "b"}, "list of items"),
