@@ -160,7 +160,8 @@ def test_every_llm_the_readme_names_takes_every_method(any_llm, method):
     with installed(model, method) as parameters:
         assert parameters, "a method without parameters trains nothing"
         train_user(model, parameters, tiny.examples(model, 4), 0.1, seed=0)
-        assert not torch.allclose(answer(model), logits, atol=1e-4)
+        changed = answer(model)[:, -logits.shape[1] :]  # a soft prompt in a decoder-only LLM is longer
+        assert not torch.allclose(changed, logits, atol=1e-4)
     assert torch.equal(answer(model), logits)
 
 
@@ -197,6 +198,9 @@ def two_settings(tmp_path, monkeypatch):
 @pytest.mark.fault(3)
 def test_another_llm_of_the_same_name_another_seed_or_length_has_parameters_of_its_own(two_settings, monkeypatch):
     first, second = two_settings
+    monkeypatch.setattr(rows.Setting, "answers", lambda s, model, prepared: [""] * len(prepared), raising=False)
+    for name in ("latency", "seconds_of_one"):  # neither answers nor time are looked at
+        monkeypatch.setattr(costs, name, lambda *_, **__: 1.0, raising=False)
     trained, train_one = [], per_user.train_user
     monkeypatch.setattr(per_user, "train_user", lambda *given: trained.append(1) or train_one(*given))
     changes = ({"learning_rate": 3e-3}, {"batch_size": 4})
@@ -223,7 +227,7 @@ def test_adapters_are_timed_against_the_llm_without_them(two_settings, monkeypat
     setting.options["max_new_tokens"] = 2
     batch = collate(setting.plain, setting.prepared)
     with torch.no_grad():
-        before = setting.plain(**batch)["logits"]
+        before = setting.plain.eval()(**batch)["logits"]
     monkeypatch.setattr(costs, "predict", watched)
     list(rows.adapters(setting))
     assert {is_plain for is_plain, _ in seen} == {True, False}
