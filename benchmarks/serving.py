@@ -14,7 +14,7 @@ from pplug.data.tasks import build_input, get_task, history_text, prompt_as_lamp
 from pplug.method.encoders import encode_texts, load_encoder
 from pplug.method.evaluation import answer_prompts
 from pplug.method.llm import load_llm
-from pplug.method.model import PersonalizedLM
+from pplug.method.personalized import PersonalizedLM
 from pplug.method.prompts import MAX_PROMPT, prompt_ids
 from pplug.offline.simulate import make_user
 

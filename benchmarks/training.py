@@ -10,7 +10,7 @@ from benchmarks.timing import alternate
 from pplug.base.hardware import has_bfloat16
 from pplug.method.batches import Visits, collate
 from pplug.method.encoders import load_encoder
-from pplug.method.model import build
+from pplug.method.personalized import build
 from pplug.method.training import train
 
 BATCH, STEPS = 32, 24

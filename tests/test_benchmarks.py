@@ -1,5 +1,8 @@
 """The benchmarks measure what they say: the baselines compute the same thing, only as the release does."""
 
+import importlib
+from pathlib import Path
+
 import numpy as np
 import pytest
 import tiny
@@ -16,6 +19,12 @@ from pplug.method.training import train
 @pytest.fixture(scope="module")
 def encoder():
     return load_encoder(device="cpu")
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in Path(run.__file__).parent.glob("[a-z]*.py")))
+def test_every_benchmark_imports(name):
+    """Most are imported only when they run, hours after a name has moved."""
+    importlib.import_module(f"benchmarks.{name}")
 
 
 def test_lengths_are_lamps():
