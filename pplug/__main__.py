@@ -110,9 +110,9 @@ def _predict(chosen) -> None:
 
 def _evaluate(chosen) -> None:
     from pplug.config import get_profile
-    from pplug.study import evaluate, gain_table
+    from pplug.study import evaluate_live, gain_table
 
-    record = evaluate(chosen.task, get_profile(), chosen.seed)
+    record = evaluate_live(chosen.task, get_profile(), chosen.seed)
     for row, metrics in record["metrics"].items():
         told = "  ".join(f"{name} {i['mean']:.3f} [{i['low']:.3f}, {i['high']:.3f}]" for name, i in metrics.items())
         print(f"{row:32} {told}")
@@ -123,9 +123,9 @@ def _evaluate(chosen) -> None:
 
 def _compare(chosen) -> None:
     from pplug.config import get_profile
-    from pplug.study import run
+    from pplug.study import run_groups
 
-    run(get_profile(), chosen.tasks, lambda line: print(line, flush=True))
+    run_groups(get_profile(), chosen.tasks, lambda line: print(line, flush=True))
 
 
 def _write(path: Path, value) -> None:

@@ -102,7 +102,7 @@ def comparing(folder: Path, llm: Path) -> None:
     rows.per_user.METHODS = {"LoRA": 1e-3, "soft prompt": 1e-2}
     rows.ADAPTED_USERS, rows.per_user.EPOCHS, costs.TIMED_USERS = 2, 1, 1
     rows.Setting.options = {"max_new_tokens": 4, "num_beams": 1}
-    compare.run(profile(llm), [TASK], log=lambda line: None)
+    compare.run_groups(profile(llm), [TASK], log=lambda line: None)
 
 
 def writing(folder: Path, llm: Path) -> None:
@@ -124,7 +124,7 @@ def waiting(folder: Path, llm: Path) -> None:
     """A comparison whose cells never end, in workers as they are."""
     compare.FOLDER = folder
     compare.run_group = work.wait
-    compare.run(replace(profile(llm), llm=str(folder)), [TASK], log=lambda line: None)
+    compare.run_groups(replace(profile(llm), llm=str(folder)), [TASK], log=lambda line: None)
 
 
 def overlapping(folder: Path, number: int) -> None:

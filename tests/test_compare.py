@@ -151,7 +151,7 @@ def test_a_comparison_goes_on_where_it_stopped(records, profile, monkeypatch, tm
     monkeypatch.setattr(compare, "run_group", lambda *cell: ran.append((cell[0], cell[3])) or {"seconds": 1.0})
     (tmp_path / "compare-smoke").mkdir()
     (tmp_path / "compare-smoke" / f"{TASK}-controls-s0.json").write_text("{}")
-    compare.run(profile, [TASK], told.append)
+    compare.run_groups(profile, [TASK], told.append)
     expected = {(name, seed) for name, group in GROUPS.items() for seed in group.seeds} - {("controls", 0)}
     assert set(ran) == expected and len(ran) == len(expected) == len(told) - 1
     assert told[-2].startswith(f"{len(expected)}/{len(expected)} after 0.0 min: {TASK}")

@@ -94,15 +94,15 @@ def test_the_kernel_is_given_folders_it_can_find(tmp_path, monkeypatch):
     (tmp_path / "an_llm").mkdir()
     for key, value in {"PPLUG_DATA": "data/time", "PPLUG_CACHE": "kept", "PPLUG_LLM": "an_llm", "OTHER": "x"}.items():
         monkeypatch.setenv(key, value)
-    variables = execution.environment()
+    variables = execution.kernel_environment()
     assert [variables[key] for key in execution.PATHS] == [
         str(tmp_path / name) for name in ("data/time", "an_llm", "kept")
     ]
     assert variables["OTHER"] == "x" and "MPLBACKEND" not in variables
     monkeypatch.setenv("PPLUG_LLM", "google/flan-t5-small")
     monkeypatch.setenv("PPLUG_DATA", "")
-    assert execution.environment()["PPLUG_LLM"] == "google/flan-t5-small"
-    assert execution.environment()["PPLUG_DATA"] == ""
+    assert execution.kernel_environment()["PPLUG_LLM"] == "google/flan-t5-small"
+    assert execution.kernel_environment()["PPLUG_DATA"] == ""
 
 
 def test_a_signal_is_noted_once_and_handlers_are_given_back():

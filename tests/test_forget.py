@@ -13,7 +13,7 @@ from pplug.data.tasks import TASKS, build_input, history_text, query_text
 from pplug.method.encoders import encode, load_encoder, text_keys
 from pplug.method.store import read
 from pplug.sources.forget import forget
-from pplug.sources.own_users import Text, write_users
+from pplug.sources.own_users import DatedText, write_users
 
 TASK = "LaMP-4"
 
@@ -27,7 +27,9 @@ def encoder():
 def world(tmp_path, encoder):
     """Three users with histories and vectors; `ann` and `bob` share one text."""
     texts = [
-        Text(user, f"2024-01-{day:02}", f"{user} writes about matter {day}" if day > 1 else "a shared text", f"t {day}")
+        DatedText(
+            user, f"2024-01-{day:02}", f"{user} writes about matter {day}" if day > 1 else "a shared text", f"t {day}"
+        )
         for user in ("ann", "bob", "eve")
         for day in range(1, 8)
     ]

@@ -29,7 +29,7 @@ from pplug.method.llm import load_llm
 from pplug.method.personalized import PersonalizedLM, build
 from pplug.method.store import add, read
 from pplug.offline.simulate import make_user, write_lamp
-from pplug.sources.own_users import Text, read_table, write_users
+from pplug.sources.own_users import DatedText, read_table, write_users
 
 pytestmark = pytest.mark.long
 SECONDS = 20  # a case may take; all but training take well under one
@@ -159,14 +159,14 @@ def table(form: str) -> bytes:
     return out.getvalue().encode()
 
 
-def rows_of(path) -> list[Text]:
+def rows_of(path) -> list[DatedText]:
     """By another way: the rows of a table that can be read."""
     text = path.read_bytes().decode("utf-8-sig")
     if path.suffix == ".csv":
         rows = list(csv.DictReader(io.StringIO(text, newline="")))
     else:
         rows = [json.loads(line) for line in text.replace("\r\n", "\n").replace("\r", "\n").split("\n") if line.strip()]
-    return [Text(*(str(row[column]).strip() for column in ("user", "time", "input", "output"))) for row in rows]
+    return [DatedText(*(str(row[column]).strip() for column in ("user", "time", "input", "output"))) for row in rows]
 
 
 @pytest.mark.parametrize("form", ["csv", "jsonl"])

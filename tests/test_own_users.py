@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from pplug.base.errors import DataError
 from pplug.data.loading import load
-from pplug.sources.own_users import LEAST, Text, read_git, read_table, write_users
+from pplug.sources.own_users import FEWEST_TEXTS, DatedText, read_git, read_table, write_users
 
 ROWS = [
     {"user": "ann", "time": "2024-05-31", "input": 'long, "quoted"\ntext', "output": "ä title"},
@@ -18,8 +18,8 @@ ROWS = [
 ]
 
 
-def texts(user: str, n: int) -> list[Text]:
-    return [Text(user, f"2024-01-{day:02d}", f"article {day}", f"title {day}") for day in range(1, n + 1)]
+def texts(user: str, n: int) -> list[DatedText]:
+    return [DatedText(user, f"2024-01-{day:02d}", f"article {day}", f"title {day}") for day in range(1, n + 1)]
 
 
 def write_csv(path, rows, start: str = "") -> None:
@@ -42,8 +42,8 @@ def test_both_forms_are_read_alike(tmp_path, form, mark):
     else:
         path.write_text(mark + "\n\n".join(map(json.dumps, ROWS)))
     assert read_table(path) == [
-        Text("ann", "2024-05-31", 'long, "quoted"\ntext', "ä title"),
-        Text("bob", "1717000000", "other", "5"),
+        DatedText("ann", "2024-05-31", 'long, "quoted"\ntext', "ä title"),
+        DatedText("bob", "1717000000", "other", "5"),
     ]
 
 
@@ -105,7 +105,7 @@ def test_a_users_texts_are_sorted_by_time_whatever_form_it_has(tmp_path):
         "1704200000000",
         "2024-01-03",
     ]
-    shuffled = [Text("ann", time, f"a {i}", f"t {i}") for i, time in enumerate(times)][::-1]
+    shuffled = [DatedText("ann", time, f"a {i}", f"t {i}") for i, time in enumerate(times)][::-1]
     write_users(tmp_path, "LaMP-4", shuffled)
     data = load(tmp_path, "LaMP-4", tmp_path / "cache")
     assert [data.items[row]["title"] for row in data.splits["test"][0]["profile"]] == [
@@ -118,23 +118,23 @@ def test_a_users_texts_are_sorted_by_time_whatever_form_it_has(tmp_path):
 
 
 def test_the_last_three_texts_are_the_questions_and_nothing_leaks_from_the_future(tmp_path):
-    shuffled = sorted(texts("ann", 9) + texts("bob", LEAST), key=lambda text: text.input[::-1])
-    told = write_users(tmp_path, "LaMP-4", shuffled + texts("cy", LEAST - 1))
-    assert told == {"users": 2, "left_out": 1, "texts": 9 + LEAST}
+    shuffled = sorted(texts("ann", 9) + texts("bob", FEWEST_TEXTS), key=lambda text: text.input[::-1])
+    told = write_users(tmp_path, "LaMP-4", shuffled + texts("cy", FEWEST_TEXTS - 1))
+    assert told == {"users": 2, "left_out": 1, "texts": 9 + FEWEST_TEXTS}
     data = load(tmp_path, "LaMP-4")
     for split, day in (("train", 7), ("dev", 8), ("test", 9)):
         example = next(e for e in data.splits[split] if e["user_id"] == "ann")
         assert example["input"].endswith(f": article {day}") and example["output"] == f"title {day}"
         assert [data.items[row]["title"] for row in example["profile"]] == [f"title {d}" for d in range(1, day)]
-    assert [len(e["profile"]) for e in data.splits["test"]] == [8, LEAST - 1]
+    assert [len(e["profile"]) for e in data.splits["test"]] == [8, FEWEST_TEXTS - 1]
 
 
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 3000), st.text(min_size=1).filter(str.strip))))
 def test_any_texts_are_written_or_refused(tmp_path_factory, rows):
     folder = tmp_path_factory.mktemp("any")
-    given_texts = [Text(user, str(time), body.strip(), body.strip()[:5]) for user, time, body in rows]
+    given_texts = [DatedText(user, str(time), body.strip(), body.strip()[:5]) for user, time, body in rows]
     most = max((sum(row[0] == user for row in rows) for user in "abc"), default=0)
-    if most < LEAST:
+    if most < FEWEST_TEXTS:
         with pytest.raises(DataError, match=f"the largest has {most}"):
             write_users(folder, "LaMP-5", given_texts)
         return
@@ -175,8 +175,8 @@ def repository(tmp_path):
 
 def test_a_repositorys_authors_become_users_without_their_addresses(repository, tmp_path):
     found = read_git(repository)
-    assert found[0] == Text("Bob", "2024-01-10T00:00:00+00:00", "A body", "With")
-    assert found[-1] == Text("Ann Ä", "2024-01-01T00:00:00+00:00", "Because of 1. ask or", "Do 1")
+    assert found[0] == DatedText("Bob", "2024-01-10T00:00:00+00:00", "A body", "With")
+    assert found[-1] == DatedText("Ann Ä", "2024-01-01T00:00:00+00:00", "Because of 1. ask or", "Do 1")
     assert len(found) == 9 and not any("@" in str(text) or "Signed" in str(text) for text in found)
     told = write_users(tmp_path / "out", "LaMP-4", found)
     assert told == {"users": 1, "left_out": 1, "texts": 8}

@@ -21,7 +21,7 @@ from pplug.method import user as module
 from pplug.method.batches import collate
 from pplug.method.personalized import PersonalizedLM
 from pplug.method.serving import questions
-from pplug.method.user import User, make_users
+from pplug.method.user import User, build_users
 
 WAYS = [
     {"pooling": "attention"},
@@ -137,7 +137,7 @@ def test_nothing_of_a_user_or_a_question_reaches_the_disk(t5, tmp_path, monkeypa
 def test_each_distinct_text_of_all_users_is_encoded_once(model, monkeypatch):
     calls = []
     monkeypatch.setattr(module, "encode_texts", lambda e, t, **o: calls.append(t) or replies.encode_texts(e, t))
-    one, nobody, other = make_users(model, [items(*"ab"), [], items(*"b")])
+    one, nobody, other = build_users(model, [items(*"ab"), [], items(*"b")])
     assert len(calls) == 1 and [len(user) for user in (one, nobody, other)] == [2, 0, 1]
     assert same(other, model.user(items("b"))) and same(nobody, model.user([]))
 

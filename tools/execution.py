@@ -174,7 +174,7 @@ def execute(path: Path, ending: Ending | None = None) -> tuple[Run, object]:
         ending.stop = lambda: loop.call_soon_threadsafe(task.cancel)
         if ending.number:
             raise asyncio.CancelledError
-        await client.async_execute(env=environment())
+        await client.async_execute(env=kernel_environment())
 
     error, start = "", time.perf_counter()
     try:
@@ -197,7 +197,7 @@ def execute(path: Path, ending: Ending | None = None) -> tuple[Run, object]:
     return Run(path.stem, error, round(seconds, 1), round(memory.peak / MIB, 1), len(code), source), notebook
 
 
-def environment() -> dict[str, str]:
+def kernel_environment() -> dict[str, str]:
     """The kernel's environment: ours, with folders given from here named so that they are found from there."""
     # A backend set for a terminal would leave the notebook without its figures.
     variables = {key: value for key, value in os.environ.items() if key != "MPLBACKEND"}

@@ -12,7 +12,7 @@ from pplug.method.batches import Example, with_prompts
 from pplug.method.model import PromptedLM
 from pplug.method.prompts import new_tokens
 from pplug.method.serving import predict, questions
-from pplug.method.user import make_users
+from pplug.method.user import build_users
 
 PLUG, OTHER, NONE = "plug", "plug, another user's history", "no personalisation"
 
@@ -79,7 +79,7 @@ def evaluate(
     users = _check(task, examples)
     texts, golds = ([str(example[field]) for example in examples] for field in ("input", "output"))
     histories = [example["history"] for example in examples]
-    served = [replace(user, features=None) for user in make_users(model, histories)]  # the plug's work in each batch
+    served = [replace(user, features=None) for user in build_users(model, histories)]  # the plug's work in each batch
     options = {"max_new_tokens": new_tokens(task, model.tokenizer), "batch_size": 32} | options
     mine = questions(model, texts, served)
     answers = {PLUG: predict(model, mine, **options)}

@@ -32,7 +32,7 @@ def stop_where_not_finite(trainer, plug: nn.Module, learning_rate: float) -> Non
         return metrics
 
     def save(take: Callable, *given) -> None:
-        check_weights(plug, trainer.state.global_step, learning_rate)
+        check_finite_weights(plug, trainer.state.global_step, learning_rate)
         take(*given)
 
     trainer.training_step = functools.partial(step, trainer.training_step)
@@ -40,7 +40,7 @@ def stop_where_not_finite(trainer, plug: nn.Module, learning_rate: float) -> Non
     trainer._save_checkpoint = functools.partial(save, trainer._save_checkpoint)
 
 
-def check_weights(plug: nn.Module, step: int, learning_rate: float) -> None:
+def check_finite_weights(plug: nn.Module, step: int, learning_rate: float) -> None:
     """Check that weights are finite, and so small that their length is.
 
     Raises:

@@ -67,7 +67,7 @@ def join(
     return joined, mask
 
 
-def run(llm, joined: Tensor, mask: Tensor, labels: Tensor):
+def run_llm(llm, joined: Tensor, mask: Tensor, labels: Tensor):
     """Run the LLM on joined embeddings, with a target.
 
     Args:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from pplug.base import SHOWN, InputError
 from pplug.method.decoding import end_ids, generate
-from pplug.method.joining import join, pad, run
+from pplug.method.joining import join, pad, run_llm
 from pplug.method.prompts import prompt_ids, target_ids, text_ids
 
 TEXTS = ("What may a longer text say? It says one, two, three.", "A text")  # of unlike length, so that one is padded
@@ -134,10 +134,10 @@ def _from_embeddings(llm, tokenizer, parts, token: int, target: list[int]) -> tu
     if llm.config.is_encoder_decoder:
         joined, mask = _joined(llm, tokenizer, parts, soft, left=False)
         labels = torch.tensor([target] * len(parts), device=llm.device)
-        return list(run(llm, joined, mask, labels).logits), soft
+        return list(run_llm(llm, joined, mask, labels).logits), soft
     ended = [(before, behind + target) for before, behind in parts]
     labels, _ = pad([[-100] * len(behind) + target for _, behind in parts], -100)
-    logits = run(llm, *_joined(llm, tokenizer, ended, soft, left=False), labels.to(llm.device)).logits
+    logits = run_llm(llm, *_joined(llm, tokenizer, ended, soft, left=False), labels.to(llm.device)).logits
     logits = logits[:, logits.shape[1] - labels.shape[1] :]
     starts = [len(behind) - 1 for _, behind in parts]
     return [row[start : start + len(target)] for row, start in zip(logits, starts, strict=True)], soft

@@ -12,7 +12,7 @@ from pplug.data import Task, get_task
 from pplug.method.decoding import generate
 from pplug.method.embedder import Plug
 from pplug.method.encoders import Encoder
-from pplug.method.joining import join, run
+from pplug.method.joining import join, run_llm
 
 
 class PromptedLM(nn.Module):
@@ -126,7 +126,7 @@ class PromptedLM(nn.Module):
             then does not depend on the length of targets.
         """
         joined, mask = self.join(input_ids, attention_mask, query, history, history_mask, before_ids, before_mask)
-        output = run(self.llm, joined, mask, labels)
+        output = run_llm(self.llm, joined, mask, labels)
         loss = output.loss
         if num_items_in_batch is not None:
             own = (labels != -100).sum()

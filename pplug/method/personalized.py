@@ -15,7 +15,7 @@ from pplug.method.llm import embedding_norm, load_llm
 from pplug.method.model import PromptedLM
 from pplug.method.plug_config import PlugConfig
 from pplug.method.saved import check_weights, facts_of, load_parts, read_plug, write_plug
-from pplug.method.user import User, make_users
+from pplug.method.user import User, build_users
 
 
 class PersonalizedLM(PromptedLM):
@@ -65,7 +65,7 @@ class PersonalizedLM(PromptedLM):
         Raises:
             InputError: Something is no item of the task.
         """
-        return next(make_users(self, [history]))
+        return next(build_users(self, [history]))
 
     def generate(
         self, text: str | list[str], user: User | list[User], streamer=None, batch_size: int = 32, **options

@@ -12,7 +12,7 @@ from pplug.base import InputError, cache_folder, has_bfloat16, scratch
 from pplug.method.batches import Example, Visits, collate, examples_hash
 from pplug.method.checkpoints import begin, save_or_tell, stopped_at, write_curve
 from pplug.method.examples import prepare_raw
-from pplug.method.finite import check_weights, stop_where_not_finite
+from pplug.method.finite import check_finite_weights, stop_where_not_finite
 from pplug.method.model import PromptedLM
 
 ENCODER_RATE = 1e-4  # the paper's; at the rate a small LLM's projector needs, a pretrained encoder is ruined
@@ -127,7 +127,7 @@ def train(
         trainer._save_checkpoint = functools.partial(save_or_tell, trainer._save_checkpoint, out)
         stop_where_not_finite(trainer, model.plug, learning_rate)
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-        check_weights(model.plug, trainer.state.global_step, learning_rate)
+        check_finite_weights(model.plug, trainer.state.global_step, learning_rate)
         model.eval()
         curve = [
             {"step": row["step"]} | {key: row[key] for key in ("loss", "eval_loss") if key in row}

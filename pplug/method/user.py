@@ -190,7 +190,7 @@ class User:
         )
 
 
-def make_users(model: PromptedLM, histories: list[Iterable[dict]]) -> Iterator[User]:
+def build_users(model: PromptedLM, histories: list[Iterable[dict]]) -> Iterator[User]:
     """Make users of their histories; each distinct text is encoded once, and nothing reaches the disk.
 
     Args:

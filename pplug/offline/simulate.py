@@ -13,11 +13,10 @@ from datetime import date, timedelta
 from pathlib import Path
 
 from pplug.base import write_text
-from pplug.data import build_input, get_task
+from pplug.data import SPLITS, build_input, get_task
 from pplug.offline.traits import TRAITS
 from pplug.offline.world import TOPICS, Text, write
 
-SPLITS = ("train", "dev", "test")
 FIRST_DAY = date(2015, 1, 1)
 TRAIN_QUESTIONS = 6  # a user
 QUESTIONS = ("train",) * TRAIN_QUESTIONS + ("dev", "test")  # what a user's last texts become, in order of time
@@ -27,7 +26,7 @@ HISTORY_MEDIAN, HISTORY_SIGMA, HISTORY_MAX = 14, 1.1, 200  # log-normal: about 1
 
 
 @dataclass(frozen=True)
-class User:
+class SimulatedUser:
     """A simulated user on one task: the true trait value for each group, and the texts in order of time."""
 
     user_id: str
@@ -35,7 +34,7 @@ class User:
     texts: tuple[Text, ...]
 
 
-def make_user(task: str, user_id: str, seed: int, history_length: int | None = None) -> User:
+def make_user(task: str, user_id: str, seed: int, history_length: int | None = None) -> SimulatedUser:
     """Make one user; the same `(task, user_id, seed)` always gives the same user.
 
     Args:
@@ -64,7 +63,7 @@ def make_user(task: str, user_id: str, seed: int, history_length: int | None = N
         is_slip = position < length and rng.random() < SLIPS  # questions never slip: their gold is the persona's
         said = {group: rng.choice(list(trait.values)) for group in trait.groups} if is_slip else values
         texts.append(write(task, rng, said, topic))
-    return User(user_id, values, tuple(texts))
+    return SimulatedUser(user_id, values, tuple(texts))
 
 
 def persona_sentence(task: str, values: dict[str, str]) -> str:
@@ -72,13 +71,13 @@ def persona_sentence(task: str, values: dict[str, str]) -> str:
     return TRAITS[task].sentence(values)
 
 
-def make_users(task: str, n_users: int, seed: int, prefix: str = "u") -> Iterator[User]:
+def make_users(task: str, n_users: int, seed: int, prefix: str = "u") -> Iterator[SimulatedUser]:
     """Make `n_users` users called `{prefix}0000`, `{prefix}0001`, ..."""
     for i in range(n_users):
         yield make_user(task, f"{prefix}{i:04d}", seed)
 
 
-def write_lamp(folder: str | Path, task: str, users: list[User], seed: int) -> Path:
+def write_lamp(folder: str | Path, task: str, users: list[SimulatedUser], seed: int) -> Path:
     """Write users as LaMP files: `{split}_questions.json`, `{split}_outputs.json`, and `factors.json` beside them.
 
     Split by time: a user's last text is the test question, the one before it the dev question, those before it the
@@ -117,6 +116,24 @@ def write_lamp(folder: str | Path, task: str, users: list[User], seed: int) -> P
     factors = {user.user_id: {"values": user.values, "persona": persona_sentence(task, user.values)} for user in users}
     _write_json(folder / "factors.json", {"simulated": True, "task": task, "seed": seed, "users": factors})
     return folder
+
+
+def raw_examples(task: str, n_users: int, seed: int) -> list[dict]:
+    """One example a user, as `train` and `evaluate` take them: the last text is asked for, the others are history.
+
+    Returns:
+        `{"input", "output", "history", "user_id"}` of each user.
+    """
+    spec = get_task(task)
+    return [
+        {
+            "input": build_input(spec, **user.texts[-1].slots),
+            "output": user.texts[-1].output,
+            "history": [text.item for text in user.texts[:-1]],
+            "user_id": user.user_id,
+        }
+        for user in make_users(spec.name, n_users, seed)
+    ]
 
 
 def simulate(folder: str | Path, task: str, n_users: int, seed: int, prefix: str = "u") -> Path:

@@ -3,7 +3,7 @@
 from pplug.data import Data, describe_prompt, history_text
 from pplug.method import PersonalizedLM, answer_prompts, is_standin
 
-ITEMS = 6  # the newest items that the LLM reads for its summary; a stand-in was taught with up to six
+ITEMS_READ = 6  # the newest items that the LLM reads for its summary; a stand-in was taught with up to six
 SUMMARY_TOKENS = 48
 REQUEST = "Describe in one sentence what is typical of the person who wrote this: "
 
@@ -22,7 +22,7 @@ def write_summaries(plain: PersonalizedLM, data: Data, examples: list[dict], **o
     """
     prompts, at = [], []
     for i, example in enumerate(examples):
-        items = [data.items[row] for row in example["profile"][-ITEMS:]]
+        items = [data.items[row] for row in example["profile"][-ITEMS_READ:]]
         if not items:
             continue
         at.append(i)

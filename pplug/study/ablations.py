@@ -38,10 +38,11 @@ LEFT_OUT = {  # (task, row) → why
     ("LaMP-3", TRAINED_ENCODER): "five times as long a training; on one task only",
 }
 SELECTIONS = {f"attention, top {k} items": {"top_k": k} for k in (2, 6, 8)}  # K = 4 is one of `CHOICES`
-PAPER = {"soft_tokens": 1, "train_input_encoder": True}
+PAPERS_CHOICES = {"soft_tokens": 1, "train_input_encoder": True}
 PROCEDURES = {  # the release's scale is FLAN-T5-XXL's: the measured one of the LLM at hand takes its place
-    "the paper's choices": PAPER,
-    "the release's choices": PAPER | {name: value for name, value in RELEASE.items() if name != "embedding_norm"},
+    "the paper's choices": PAPERS_CHOICES,
+    "the release's choices": PAPERS_CHOICES
+    | {name: value for name, value in RELEASE.items() if name != "embedding_norm"},
 }
 
 

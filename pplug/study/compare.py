@@ -66,7 +66,7 @@ def run_group(group: str, task: str, profile: Profile, seed: int) -> dict:
     return record
 
 
-def evaluate(task: str, profile: Profile, seed: int = 0) -> dict:
+def evaluate_live(task: str, profile: Profile, seed: int = 0) -> dict:
     """Train or load a task's plug and evaluate it beside every control, without costs; nothing is written.
 
     Returns:
@@ -131,7 +131,7 @@ def _found(s: Setting, group: str, found: dict[str, Row | str]) -> dict:
     }
 
 
-def run(profile: Profile, tasks: list[str] | None = None, log: Callable[[str], None] = print) -> None:
+def run_groups(profile: Profile, tasks: list[str] | None = None, log: Callable[[str], None] = print) -> None:
     """Run every group that has no record yet, several at a time on a processor: resumable, progress is logged.
 
     Args:

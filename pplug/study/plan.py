@@ -122,7 +122,7 @@ def needs(profile: Profile) -> dict:
     hours = {what: sum(task.hours[what] for task in tasks.values()) for what in ("encode", "train", "answer")}
     llm, encoder = count(profile.llm), count(profile.encoder)
     weights = llm["total"] * (4 if SHAPES[profile.llm][0] == "T5" else 2) + encoder["total"] * 4  # as they are stored
-    vectors = sum(task.items for task in tasks.values()) * vector_bytes(profile)
+    vectors = sum(task.items for task in tasks.values()) * bytes_a_vector(profile)
     return {
         "device": device,
         "tasks": tasks,
@@ -135,7 +135,7 @@ def needs(profile: Profile) -> dict:
     }
 
 
-def vector_bytes(profile: Profile) -> int:
+def bytes_a_vector(profile: Profile) -> int:
     """What a text's vector takes in the store: half precision, and 16 bytes of key."""
     return 2 * count(profile.encoder)["width"] + 16
 
@@ -160,7 +160,7 @@ def make_plan(profile: Profile) -> str:
     for task, part in found["tasks"].items():
         cells = [f"{part.questions:,}", f"{part.steps:,}", f"{part.tokens / 1e6:.1f}", f"{part.answered:,}"]
         cells += [f"{part.items:,}", f"{part.items * ITEM_TOKENS[task] / 1e6:.0f}", f"{file_bytes(task) / 1e9:.1f}"]
-        cells += [f"{part.items * vector_bytes(profile) / 1e9:.1f}"]
+        cells += [f"{part.items * bytes_a_vector(profile) / 1e9:.1f}"]
         lines.append([task, *cells, *(f"{hours:.1f}" for hours in part.hours.values())])
     hours, device = found["hours"], found["device"]
     return "\n".join(
