@@ -223,7 +223,7 @@ def test_f1_counts_whole_users(t5, monkeypatch):
         ({"history": None}, "example 1: .*history"),
         ({"output": "6"}, "example 1: output: expected one of the labels 1, 2, 3, 4, 5, found '6'"),
         ({"input": "How is it?"}, "does not follow LaMP-3's template"),
-        ({"history": [{"text": "a"}]}, "item 0.*score"),
+        ({"history": [{"text": "a"}]}, "example 1: history: .*score.*item 0"),
     ],
 )
 def test_an_example_that_cannot_be_scored_is_named(rated, change, told):

@@ -181,7 +181,7 @@ def test_the_llm_and_the_encoder_may_be_given_by_another_name_or_as_they_are(mod
     shared = {"llm": model.llm, "tokenizer": model.tokenizer, "encoder": model.encoder}
     one, two = (PersonalizedLM.from_pretrained(tmp_path / "plug", **shared) for _ in range(2))
     assert one.llm is two.llm is model.llm and one.encoder is two.encoder and one.plug is not two.plug
-    with pytest.raises(DataError, match="its tokenizer: give `tokenizer=`"):
+    with pytest.raises(DataError, match="comes without its tokenizer"):
         PersonalizedLM.from_pretrained(tmp_path / "plug", llm=model.llm)
     with pytest.raises(DataError, match="trained with the encoder 'made-up', but 'other' differs"):
         PersonalizedLM.from_pretrained(tmp_path / "plug", llm=moved, encoder="other")
@@ -234,10 +234,10 @@ def test_an_llm_of_the_hub_is_loaded_at_the_commit_of_the_training(model, tmp_pa
     model.save_pretrained(tmp_path / "plug")
     del model.llm.config._commit_hash
     PersonalizedLM.from_pretrained(tmp_path / "plug")
-    assert asked == [(("owner/llm",), {"revision": "c" * 40})]
+    assert asked == [(("owner/llm", None), {"revision": "c" * 40})]
     asked.clear()
     PersonalizedLM.from_pretrained(tmp_path / "plug", llm="other/llm", device="cpu", dtype=torch.bfloat16)
-    assert asked == [(("other/llm",), {"device": "cpu", "dtype": torch.bfloat16})]
+    assert asked == [(("other/llm", None), {"device": "cpu", "dtype": torch.bfloat16})]
 
 
 def test_an_llm_without_a_name_is_called_by_its_kind(model, tmp_path):
@@ -267,7 +267,7 @@ def test_a_trained_plug_is_not_taken_for_one_of_an_llm_that_was_edited(tmp_path,
 
     def fit() -> int:
         """How often training ran when a plug was asked for, in a new process."""
-        experiment.get_llm.cache_clear()
+        experiment._loaded_llm.cache_clear()
         trained.clear()
         experiment.fit("LaMP-3", profile)
         return len(trained)
@@ -284,5 +284,5 @@ def test_a_trained_plug_is_not_taken_for_one_of_an_llm_that_was_edited(tmp_path,
         assert old in text
         (folder / name).write_text(text.replace('"#": 4,', '"#": 2,').replace(old, new))
         told[name] = fit()
-    experiment.get_llm.cache_clear()
+    experiment._loaded_llm.cache_clear()
     assert told == dict.fromkeys(edits, 1)

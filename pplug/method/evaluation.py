@@ -8,6 +8,7 @@ import numpy as np
 
 from pplug.base import InputError, is_value, shown
 from pplug.data import LOWER_IS_BETTER, Interval, Task, bootstrap_mean, example_scores, gain, label_index, macro_f1
+from pplug.data.items import clean_items
 from pplug.method.batches import Example, with_prompts
 from pplug.method.model import PromptedLM
 from pplug.method.prompts import new_tokens
@@ -78,7 +79,7 @@ def evaluate(
     task, examples = model.task, list(examples)
     users = _check(task, examples)
     texts, golds = ([str(example[field]) for example in examples] for field in ("input", "output"))
-    histories = [example["history"] for example in examples]
+    histories = [clean_items(task, e["history"], f"example {i}: history") for i, e in enumerate(examples)]
     served = [replace(user, features=None) for user in build_users(model, histories)]  # the plug's work in each batch
     options = {"max_new_tokens": new_tokens(task, model.tokenizer), "batch_size": 32} | options
     mine = questions(model, texts, served)
