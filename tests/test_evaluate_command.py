@@ -1,4 +1,4 @@
-"""`python -m pplug evaluate` on texts as long as real ones: the question is whole, and no committed record is touched."""
+"""`python -m pplug evaluate`: on texts as long as real ones the question is whole; no committed record is touched."""
 
 import json
 from dataclasses import replace
