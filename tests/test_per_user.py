@@ -234,4 +234,4 @@ def test_adapters_are_timed_against_the_llm_without_them(two_settings, monkeypat
     assert all(has_lora is not is_plain for is_plain, has_lora in seen)
     with torch.no_grad():
         assert torch.equal(setting.plain(**batch)["logits"], before)
-    assert setting.plain.llm is setting.tuned.llm
+    assert setting.plain.llm is setting.fit(user=False).llm
