@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pplug.base import PACKAGE, write_text
+from pplug.base import PACKAGE, has_bfloat16, write_text
 from pplug.data import TASKS
 
 FOLDER = PACKAGE.parent / "results"
@@ -30,6 +30,7 @@ def environment() -> dict:
         "hardware": {
             "cpu": platform.machine(),
             "cores": os.cpu_count(),
+            "bfloat16": has_bfloat16("cuda" if torch.cuda.is_available() else "cpu"),
             "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         },
     }
