@@ -51,6 +51,7 @@ def find(folder: Path, names: list[str]) -> list[Path]:
     return [path for path in found if not names or any(path.name.startswith(Path(name).name) for name in names)]
 
 
+OLDER = "outputs-are-older"  # id of a cell at a lesson's top that says so; `--write` takes it out
 RECORD = Path("results") / "timings.json"  # beside notebooks/; the README's minutes come from it
 
 
@@ -129,6 +130,7 @@ def run_all(paths: list[Path], profile: str, options: argparse.Namespace, ending
         save(copies / path.name, notebook)
         record(copies / "timings.json", profile, run)
         if options.write and not run.error:
+            notebook.cells = [cell for cell in notebook.cells if cell.get("id") != OLDER]
             save(path, notebook)
             record(path.parent.parent / RECORD, profile, run)
         outcome = f"FAILED  {run.error}".splitlines()[0][:SHOWN] if run.error else "ok"
