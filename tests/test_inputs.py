@@ -101,7 +101,7 @@ def test_lamp_1_has_its_item_in_front_too_whatever_the_llm(model, citations, nam
 
 
 @pytest.mark.fault(6)
-@pytest.mark.parametrize("places", [64, 100])
+@pytest.mark.parametrize("places", [200, 240])
 def test_what_is_put_in_front_leaves_the_llm_its_positions(given, places, monkeypatch):
     model, data, examples, ready, _ = given
     monkeypatch.setattr(model.tokenizer, "model_max_length", places)

@@ -15,7 +15,7 @@ from effort import cases
 
 from pplug.config import get_profile
 from pplug.method.encoders import encode_texts, load_encoder
-from pplug.study.compare import evaluate
+from pplug.study.compare import evaluate_live
 from pplug.study.experiment import fit
 from pplug.study.records import save_record
 from tools import notebooks
@@ -51,7 +51,7 @@ def threads():
 
 @pytest.mark.long
 def test_the_same_seed_gives_the_same_record(afresh, tmp_path):
-    paths = [save_record(afresh(evaluate, TASK, PROFILE), "try", str(n), tmp_path) for n in range(2)]
+    paths = [save_record(afresh(evaluate_live, TASK, PROFILE), "try", str(n), tmp_path) for n in range(2)]
     first, second = (json.loads(path.read_text()) for path in paths)
     for record in (first, second):
         assert set(record) > MOMENT
@@ -113,7 +113,7 @@ def test_a_committed_record_names_what_it_came_from():
 def test_a_record_holds_no_text_of_any_user(afresh, tmp_path):
     from pplug.study.experiment import task_data
 
-    path = save_record(afresh(evaluate, TASK, PROFILE), "try", "0", tmp_path)
+    path = save_record(afresh(evaluate_live, TASK, PROFILE), "try", "0", tmp_path)
     written, data = path.read_text(), task_data(TASK, PROFILE)
     examples = [example for split in data.splits.values() for example in split]
     texts = {text for item in data.items for text in item.values()} | {example["input"] for example in examples}

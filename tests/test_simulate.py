@@ -11,17 +11,17 @@ from datetime import date
 import pytest
 from personas import shown
 
-from pplug.__main__ import SIMULATED_SEED
 from pplug.data.loading import load
 from pplug.data.tasks import TASKS, build_input
 from pplug.offline import standin_check
+from pplug.offline.curriculum import LEARNT_SEED
 from pplug.offline.simulate import (
     HISTORY_MAX,
     QUESTIONS,
     SLIPS,
     SPLITS,
     TRAIN_QUESTIONS,
-    User,
+    SimulatedUser,
     make_user,
     make_users,
     persona_sentence,
@@ -39,11 +39,11 @@ HELD_OUT = (200, 7, "h")
 
 
 @functools.cache
-def population(task: str, n_users: int, seed: int, prefix: str) -> list[User]:
+def population(task: str, n_users: int, seed: int, prefix: str) -> list[SimulatedUser]:
     return list(make_users(task, n_users, seed, prefix))
 
 
-def n_before(user: User) -> int:
+def n_before(user: SimulatedUser) -> int:
     """The number of items before the first question."""
     return len(user.texts) - len(QUESTIONS)
 
@@ -183,7 +183,7 @@ def test_an_empty_history_is_written_and_read(tmp_path):
 # Personas
 
 
-def values_shown(task: str, user: User) -> list[bool]:
+def values_shown(task: str, user: SimulatedUser) -> list[bool]:
     """For each text whether it fits the user's persona."""
     return [user.values[text.group] in shown(task, text) for text in user.texts]
 
@@ -232,7 +232,7 @@ def test_users_have_interests_of_their_own(task):
 
 def test_the_three_populations_are_the_ones_in_use():
     assert EXPERIMENTS[1] == experiment.SIMULATED_SEED
-    assert PRETRAINING[1] == SIMULATED_SEED
+    assert PRETRAINING[1] == LEARNT_SEED
     assert HELD_OUT[1:] == (standin_check.HELD_OUT_SEED, standin_check.HELD_OUT_PREFIX)
 
 

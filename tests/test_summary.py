@@ -5,7 +5,7 @@ import pytest
 from pplug.data.loading import load
 from pplug.method.personalized import PersonalizedLM
 from pplug.offline.simulate import simulate
-from pplug.rivals.summary import ITEMS, REQUEST, write_summaries
+from pplug.rivals.summary import ITEMS_READ, REQUEST, write_summaries
 from pplug.study.rows import summary
 
 
@@ -24,7 +24,7 @@ def test_the_newest_items_are_read_in_words_the_llm_knows(asked, llm):
     assert write_summaries(plain, data, examples) == seen and len(seen) == len(examples)
     for example, text in zip(examples, seen, strict=True):
         shown = [data.items[row]["title"] in text for row in example["profile"]]
-        assert all(shown[-ITEMS:]) and text.startswith("describe the user: " if llm == "standin" else REQUEST)
+        assert all(shown[-ITEMS_READ:]) and text.startswith("describe the user: " if llm == "standin" else REQUEST)
 
 
 def test_an_empty_history_has_no_summary(asked):

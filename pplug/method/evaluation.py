@@ -7,8 +7,17 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from pplug.base import InputError, is_value, shown
-from pplug.data import LOWER_IS_BETTER, Interval, Task, bootstrap_mean, example_scores, gain, label_index, macro_f1
-from pplug.data.items import clean_items
+from pplug.data import (
+    LOWER_IS_BETTER,
+    Interval,
+    Task,
+    bootstrap_mean,
+    clean_items,
+    example_scores,
+    gain,
+    label_index,
+    macro_f1,
+)
 from pplug.method.batches import Example, with_prompts
 from pplug.method.model import PromptedLM
 from pplug.method.prompts import new_tokens

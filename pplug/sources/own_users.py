@@ -19,13 +19,13 @@ from pplug.base import DataError, InputError, is_value, parse_json, read_text, s
 from pplug.data import SPLITS, TASKS, Task, build_input, get_task
 
 COLUMNS = ("user", "time", "input", "output")
-LEAST = 6  # texts a user must have: one for each split, and a history of three
+FEWEST_TEXTS = 6  # texts a user must have: one for each split, and a history of three
 MAIL = re.compile(r"<?[\w.+-]+@[\w-]+(\.[\w-]+)*>?")  # also bob@host
 TRAILER = re.compile(r"^[A-Z][\w-]*-(by|Id): .*$", re.MULTILINE | re.IGNORECASE)  # Signed-off-by: ..., Change-Id: ...
 
 
 @dataclass(frozen=True)
-class Text:
+class DatedText:
     """One text of a user: when it was written, what it answers, and the answer."""
 
     user: str
@@ -34,7 +34,7 @@ class Text:
     output: str
 
 
-def read_table(path: str | Path) -> list[Text]:
+def read_table(path: str | Path) -> list[DatedText]:
     """Read a table of texts.
 
     Args:
@@ -61,7 +61,7 @@ def read_table(path: str | Path) -> list[Text]:
             time_order([str(row["time"])])
         except DataError as error:
             raise DataError(f"{path}: line {line}: {error}") from error
-        texts.append(Text(*(str(row[column]).strip() for column in COLUMNS)))
+        texts.append(DatedText(*(str(row[column]).strip() for column in COLUMNS)))
     return texts
 
 
@@ -96,7 +96,7 @@ def _json_rows(path: Path) -> Iterator[tuple[int, dict]]:
         yield number, row
 
 
-def read_git(repository: str | Path) -> list[Text]:
+def read_git(repository: str | Path) -> list[DatedText]:
     """Read a git repository's commits as texts: who, when, the message's body as input, its subject as output.
 
     Commits without a body and merges are left out; so are e-mail addresses and trailers such as `Signed-off-by`. A
@@ -122,7 +122,7 @@ def read_git(repository: str | Path) -> list[Text]:
         if time is None:
             undated += 1
         elif user and subject and body:
-            texts.append(Text(user, time, body, subject))
+            texts.append(DatedText(user, time, body, subject))
     if undated:
         logging.getLogger(__name__).warning("%s: %s commits without a date are left out", repository, f"{undated:,}")
     return texts
@@ -153,7 +153,9 @@ def _user_name(author: str) -> str:
     return f"{author.strip(' <>').split('@')[0]} {digest}"
 
 
-def write_users(folder: str | Path, task: Task | str, texts: Iterable[Text], least: int = LEAST) -> dict[str, int]:
+def write_users(
+    folder: str | Path, task: Task | str, texts: Iterable[DatedText], least: int = FEWEST_TEXTS
+) -> dict[str, int]:
     """Write texts as LaMP files, split by time.
 
     A user's last text is the test question, the one before it the dev question, the third last the train question;
@@ -176,7 +178,7 @@ def write_users(folder: str | Path, task: Task | str, texts: Iterable[Text], lea
     if spec.held_out is None:
         fitting = [name for name, other in TASKS.items() if other.held_out]
         raise InputError(f"{spec.name}: its items hold no input and output; expected one of {', '.join(fitting)}")
-    by_user: dict[str, list[Text]] = {}
+    by_user: dict[str, list[DatedText]] = {}
     for text in texts:
         if spec.labels and text.output not in spec.labels:
             labels = ", ".join(spec.labels)
@@ -203,7 +205,7 @@ def write_users(folder: str | Path, task: Task | str, texts: Iterable[Text], lea
     return {"users": len(kept), "left_out": len(by_user) - len(kept), "texts": sum(map(len, kept.values()))}
 
 
-def _question(task: Task, number: int, user: str, texts: list[Text], at: int) -> dict:
+def _question(task: Task, number: int, user: str, texts: list[DatedText], at: int) -> dict:
     """A user's text number `at` as a question, those before it as its profile."""
     question, answer = task.held_out
     items = [
