@@ -6,6 +6,7 @@ Notebooks and `python -m pplug compare` call the same functions, so a record and
 import functools
 import hashlib
 import json
+import logging
 import os
 import shutil
 import time
@@ -170,6 +171,7 @@ def fit(task: str, profile: Profile, seed: int = 0, changed: str = "", **choices
             known = json.loads((folder / "curve.json").read_text())
             model.load_state_dict(load_file(folder / "plug.safetensors"))
             return Fitted(model.eval(), known["curve"], known["seconds"], key)
+        logging.getLogger("transformers.trainer_utils").setLevel(logging.ERROR)  # it warns of checkpoints close in time
         start, sizes = time.perf_counter(), {name: getattr(profile, name) for name in ("batch_size", "micro_batch")}
         options = {"learning_rate": profile.learning_rate, "seed": seed, "folder": unfinished, "resume": True}
         curve = train(model, prepared, dev_prepared, steps, **options, **sizes)
