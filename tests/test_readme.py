@@ -1,6 +1,9 @@
 """The README's tables come from the records and are up to date."""
 
+import os
 import re
+import subprocess
+import sys
 
 import pytest
 
@@ -36,3 +39,18 @@ def test_the_readmes_paper_to_code_map_names_what_exists():
             assert hasattr(importlib.import_module(f"pplug.method.{module}"), name), f"{module}.{name}"
     for test in re.findall(r"`(test_\w+\.py)`", text):
         assert (readme.README.parent / "tests" / test).exists(), test
+
+
+@pytest.mark.long
+def test_the_readmes_use_runs_and_prints_what_it_says(tmp_path):
+    """Numbers and texts are this machine's; how many lines there are, and the shapes, are not."""
+    text = readme.README.read_text(encoding="utf-8")
+    code, said = re.search(r"<!-- use it -->\n```python\n(.*?)```\n\n```\n(.*?)```", text, re.DOTALL).groups()
+    command = [sys.executable, "-c", code]
+    place = {**os.environ, "PYTHONPATH": str(readme.README.parent)}
+    done = subprocess.run(command, cwd=tmp_path, env=place, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    printed, said = done.stdout.splitlines(), said.splitlines()
+    assert len(printed) == len(said)
+    assert [line for line in printed if line.startswith("(")] == [line for line in said if line.startswith("(")]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["ann.safetensors", "my_plug"]
