@@ -14,7 +14,7 @@ HOMES = {  # what is public → where it lives; imported when first asked for, s
     "Task": "pplug.data.tasks",
     "PlugConfig": "pplug.method.plug_config",
     "train": "pplug.method.training",
-    "load_llm": "pplug.method.llm",
+    "load_llm": "pplug.method.llm_loading",
     "load_encoder": "pplug.method.encoders",
     "evaluate": "pplug.method.evaluation",
 }

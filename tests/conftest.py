@@ -42,7 +42,7 @@ def llm(request, tmp_path_factory):
     """A small LLM of each kind, encoder-decoder and decoder-only, with its tokenizer."""
     import tiny
 
-    from pplug.method.llm import load_llm
+    from pplug.method.llm_loading import load_llm
 
     return load_llm(str(tiny.save_llm(request.param, tmp_path_factory.mktemp(request.param))))
 
@@ -52,7 +52,7 @@ def t5(tmp_path_factory):
     """The encoder-decoder one alone."""
     import tiny
 
-    from pplug.method.llm import load_llm
+    from pplug.method.llm_loading import load_llm
 
     return load_llm(str(tiny.save_llm("t5", tmp_path_factory.mktemp("t5"))))
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import tiny
 import torch
 
-from pplug.method.llm import load_llm
+from pplug.method.llm_loading import load_llm
 from pplug.method.personalized import build
 from pplug.method.training import train
 

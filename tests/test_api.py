@@ -14,11 +14,11 @@ from replies import TASK, items
 import pplug
 from pplug.base.errors import InputError
 from pplug.data.tasks import TASKS
+from pplug.method.answering import questions
 from pplug.method.batches import collate
 from pplug.method.embedder import Plug
-from pplug.method.llm import load_llm
+from pplug.method.llm_loading import load_llm
 from pplug.method.personalized import PersonalizedLM
-from pplug.method.serving import questions
 
 ROOT = Path(__file__).resolve().parent.parent
 TEXTS = ["Reply to: one two three four", "Reply to: two", "Reply to: generate a headline", "Reply to: "]
@@ -221,7 +221,7 @@ def test_a_question_is_encoded_only_where_the_plug_reads_it(any_llm, monkeypatch
     replies.patch_encoder(monkeypatch)
     asked = []
     monkeypatch.setattr(
-        "pplug.method.serving.encode_texts", lambda e, t, **o: asked.append(t) or replies.encode_texts(e, t)
+        "pplug.method.answering.encode_texts", lambda e, t, **o: asked.append(t) or replies.encode_texts(e, t)
     )
     for choices, expected in (({}, [["two"]]), ({"pooling": "mean"}, []), ({"user": False}, [])):
         asked.clear()

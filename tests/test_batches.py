@@ -13,7 +13,7 @@ from pplug.data.loading import load
 from pplug.data.tasks import history_text
 from pplug.method import batches
 from pplug.method.batches import Visits, collate, prepare, prepare_example, subsample
-from pplug.method.llm import load_llm
+from pplug.method.llm_loading import load_llm
 from pplug.method.personalized import PersonalizedLM, build
 from pplug.method.prompts import prompt_ids
 from pplug.offline.simulate import simulate

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from pplug.base.errors import InputError
 from pplug.data.tasks import TASKS, Task, build_input
+from pplug.method import answering
 from pplug.method import evaluation as module
-from pplug.method import serving
 from pplug.method.batches import Example
 from pplug.method.evaluation import NONE as NOBODY
 from pplug.method.evaluation import OTHER, PLUG, answer_prompts, evaluate, predict, swap_histories
@@ -89,7 +89,7 @@ def echo(monkeypatch):
     def with_prompts(model, prepared, prompts):
         return [replace(example, input_ids=[*map(ord, text)]) for example, text in zip(prepared, prompts, strict=True)]
 
-    monkeypatch.setattr(serving, "collate", collate)
+    monkeypatch.setattr(answering, "collate", collate)
     monkeypatch.setattr(module, "with_prompts", with_prompts)
     return Echo()
 
@@ -99,7 +99,7 @@ def echo(monkeypatch):
 def test_predictions_come_in_the_order_given(texts, batch_size):
     model = Echo()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(serving, "collate", lambda model, examples, for_generation: examples)
+        patch.setattr(answering, "collate", lambda model, examples, for_generation: examples)
         found = predict(model, [Example([*map(ord, text)], [], EMPTY, EMPTY, "") for text in texts], batch_size)
     assert found == [f"{text}|0" for text in texts]
     assert [n for batch in model.batches for n in batch] == sorted(map(len, texts)), "batches of similar length"

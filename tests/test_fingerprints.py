@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 
 from pplug.method import fingerprints
 from pplug.method.fingerprints import LLM_PARTS, difference, encoder_fingerprint, llm_fingerprint, weights_hash
-from pplug.method.llm import load_llm
+from pplug.method.llm_loading import load_llm
 
 
 @pytest.fixture(params=["t5", "llama", "qwen"])

@@ -25,7 +25,7 @@ from pplug.base.errors import DataError, InputError
 from pplug.data.loading import load
 from pplug.data.tasks import TASKS
 from pplug.method.encoders import load_encoder
-from pplug.method.llm import load_llm
+from pplug.method.llm_loading import load_llm
 from pplug.method.personalized import PersonalizedLM, build
 from pplug.method.store import add, read
 from pplug.offline.simulate import make_user, write_lamp

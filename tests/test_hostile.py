@@ -16,13 +16,13 @@ from pplug.base.errors import DataError, InputError
 from pplug.base.reading import read_json
 from pplug.data.loading import load
 from pplug.data.tasks import TASKS, build_input, parse_input
-from pplug.method.llm import load_llm
+from pplug.method.llm_loading import load_llm
 from pplug.method.personalized import PersonalizedLM, build
 from pplug.method.plug_config import PlugConfig
 from pplug.method.predictions import write_predictions
 from pplug.method.store import add, read
 from pplug.offline.simulate import simulate
-from pplug.sources.own_users import LEAST, DatedText, read_table, write_users
+from pplug.sources.own_users import FEWEST_TEXTS, DatedText, read_table, write_users
 
 HOSTILE_NAMES = ("../../x", "/etc/x", "a/b", "CON", "..", "~", "x" * 300, "-rf", "a b\tc", "名前", "{text}", "%s")
 ASKED = "Generate a headline for the following article: rain"
@@ -247,7 +247,7 @@ def test_tables_no_one_expects(tmp_path, name, content, told):
 
 @pytest.mark.parametrize("name", HOSTILE_NAMES)
 def test_own_users_of_any_name_stay_in_the_folder(tmp_path, name):
-    texts = [DatedText(name, str(day), f"on {name}", f"title {day}") for day in range(LEAST)]
+    texts = [DatedText(name, str(day), f"on {name}", f"title {day}") for day in range(FEWEST_TEXTS)]
     write_users(tmp_path / "a" / "own", "LaMP-4", texts)
     assert {path.name for path in tmp_path.rglob("*") if path.is_file()} == {
         f"{split}_{kind}.json" for split in ("train", "dev", "test") for kind in ("questions", "outputs")

@@ -9,7 +9,7 @@ import torch
 
 from pplug.base.errors import InputError
 from pplug.method.hub import plug_file
-from pplug.method.llm import load_llm
+from pplug.method.llm_loading import load_llm
 from pplug.method.personalized import PersonalizedLM, build
 
 

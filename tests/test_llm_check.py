@@ -9,9 +9,9 @@ import torch
 
 from pplug.base.errors import InputError
 from pplug.method.batches import collate
-from pplug.method.llm import load_llm
+from pplug.method.llm_loading import load_llm
 from pplug.method.personalized import PersonalizedLM, build
-from pplug.offline.standin import train_tokenizer
+from pplug.offline.standin_training import train_tokenizer
 
 TEXTS = ["generate a headline for the following article", "one two three four"] * 5
 REFUSED = {"pegasus", "marian", "gemma3n", "bert"}
@@ -128,7 +128,7 @@ def test_an_llm_that_takes_no_embeddings_is_refused_by_what_it_says():
 
 
 def test_an_llm_is_checked_once_and_the_check_draws_no_random_number(monkeypatch):
-    from pplug.method import llm as module
+    from pplug.method import llm_loading as module
 
     calls = []
     check = module.check_llm

@@ -61,8 +61,8 @@ def test_standin_trains_on_any_lamp_folder_and_records_its_scores(tmp_path, caps
     recipe = curriculum.Recipe(**tiny)
     assert standin_minilm.MINILM
     monkeypatch.setattr(curriculum, "Recipe", lambda: recipe)
-    monkeypatch.setattr("pplug.offline.standin.SAMPLE", 1000)
-    monkeypatch.setattr("pplug.offline.standin.DRAWN", 100)
+    monkeypatch.setattr("pplug.offline.standin_training.SAMPLE", 1000)
+    monkeypatch.setattr("pplug.offline.standin_training.DRAWN", 100)
     main(["simulate", "LaMP-4", str(tmp_path / "LaMP_4"), "--users", "4"])
     main(["standin", str(tmp_path / "out"), "--data", str(tmp_path), "--steps", "3", "--vocabulary", "400"])
     scores = json.loads((tmp_path / "out" / "scores.json").read_text())

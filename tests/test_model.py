@@ -7,7 +7,7 @@ import tiny
 import torch
 
 from pplug.method.batches import collate
-from pplug.method.llm import embedding_norm, load_llm
+from pplug.method.llm_loading import embedding_norm, load_llm
 from pplug.method.personalized import PersonalizedLM, build
 
 KINDS = ("t5", "llama", "qwen")

@@ -11,7 +11,7 @@ from pplug.base.errors import InputError
 from pplug.config import get_profile
 from pplug.data.loading import load
 from pplug.method.batches import collate
-from pplug.method.llm import load_llm
+from pplug.method.llm_loading import load_llm
 from pplug.method.personalized import build
 from pplug.offline.simulate import simulate
 from pplug.rivals import costs, per_user

@@ -9,7 +9,7 @@ from pplug.__main__ import main
 from pplug.data.loading import load
 from pplug.method import predictions
 from pplug.method.encoders import load_encoder
-from pplug.method.llm import load_llm
+from pplug.method.llm_loading import load_llm
 from pplug.method.personalized import build
 from pplug.method.predictions import write_predictions
 from pplug.offline.simulate import simulate

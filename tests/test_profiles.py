@@ -10,7 +10,7 @@ from pplug.__main__ import main
 from pplug.config import PROFILES
 from pplug.data.loading import load
 from pplug.method.encoders import load_encoder
-from pplug.method.llm import load_llm
+from pplug.method.llm_loading import load_llm
 from pplug.method.personalized import PersonalizedLM
 from pplug.offline.simulate import simulate
 from pplug.study.experiment import get_encoder, get_llm, task_data

@@ -14,7 +14,7 @@ from pplug.data.loading import load
 from pplug.data.retrieval import RETRIEVERS, rank_by_bm25, rank_by_words, retrieve
 from pplug.data.tasks import TASKS, build_input, prompt_as_lamp, prompt_with_items
 from pplug.method.batches import Example
-from pplug.method.prompts import prompt
+from pplug.method.budget import prompt
 from pplug.offline.curriculum import pick_items
 from pplug.offline.simulate import simulate
 

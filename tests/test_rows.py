@@ -9,7 +9,7 @@ import tiny
 
 from pplug import config
 from pplug.data.tasks import prompt_as_lamp, prompt_with_persona
-from pplug.method.prompts import MAX_PROMPT
+from pplug.method.budget import MAX_PROMPT
 from pplug.study import rows
 from pplug.study.names import BM25_1, BM25_4, EVALUATED, INSTRUCTION, NONE, OTHER, PERSONA, PLUG
 from pplug.study.setting import Setting

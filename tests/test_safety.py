@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 
 from pplug.base.errors import InputError
 from pplug.method.encoders import load_encoder
-from pplug.method.llm import load_llm
+from pplug.method.llm_loading import load_llm
 
 ROOT = Path(__file__).resolve().parent.parent
 FILES = sorted(path for room in ("pplug", "benchmarks", "tools") for path in (ROOT / room).rglob("*.py"))

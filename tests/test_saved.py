@@ -11,7 +11,7 @@ import torch
 from pplug.base.errors import DataError, InputError
 from pplug.config import get_profile
 from pplug.method.batches import collate
-from pplug.method.llm import load_llm
+from pplug.method.llm_loading import load_llm
 from pplug.method.personalized import PersonalizedLM, build
 from pplug.study import experiment
 

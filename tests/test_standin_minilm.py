@@ -8,11 +8,11 @@ import torch
 from pplug.data.tasks import MOVIE_TAGS
 from pplug.method.batches import collate, prepare_example
 from pplug.method.encoders import load_encoder
-from pplug.method.llm import load_llm
+from pplug.method.llm_loading import load_llm
 from pplug.method.personalized import build
 from pplug.offline.curriculum import simulated_writers
-from pplug.offline.standin import save_standin, train_standin
 from pplug.offline.standin_minilm import MINILM
+from pplug.offline.standin_training import save_standin, train_standin
 
 RECIPE = replace(MINILM, steps=2, tokens_per_batch=300, decoder_layers=1)
 
@@ -20,8 +20,8 @@ RECIPE = replace(MINILM, steps=2, tokens_per_batch=300, decoder_layers=1)
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pplug.offline.standin.SAMPLE", 100)
-        patch.setattr("pplug.offline.standin.DRAWN", 50)
+        patch.setattr("pplug.offline.standin_training.SAMPLE", 100)
+        patch.setattr("pplug.offline.standin_training.DRAWN", 50)
         model, tokenizer = train_standin(simulated_writers("LaMP-4", 3, 0, "p"), RECIPE, log=lambda line: None)
     return save_standin(tmp_path_factory.mktemp("minilm"), model, tokenizer, RECIPE, {})
 

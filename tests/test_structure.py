@@ -28,30 +28,29 @@ LONGER = {  # files that may be longer, each with its reason: one subject in sec
     "tests/test_fuzz.py": "damaged files of every kind, through one harness",
     "tests/test_hostile.py": "171 cases by name",
     "tests/test_loading.py": "what the loader makes of files, and what it refuses",
-    "tests/test_prompts.py": "joining, templates and the budget that all of it shares",
 }
 MIRROR = {  # modules that are tested where they are used: module → test file
     "__main__": "main",
     "ablations": "compare",  # its groups are run there
     "arguments": "main",  # the command line is tested as a whole
     "card": "hub",  # the card that is pushed
-    "decoding": "llm",
+    "decoding": "llm_loading",
     "errors": "loading",  # the errors of data files
     "finite": "training",
     "joining": "llm_check",  # against the LLM on its own token ids
-    "lamp": "tasks",
+    "lamp_tasks": "tasks",
     "lamp_files": "loading",
     "make_standin": "main",  # as a command
     "names": "tables",
     "personalized": "api",
     "reading": "hostile",
     "scores": "tables",
-    "serving": "api",
+    "answering": "api",
     "setting": "rows",
     "lexicon": "world",  # words, for the world's sentences
     "paper": "tables",  # the paper's figures, shown in tables
     "plug_config": "embedder",  # each choice is tested by what the plug then computes
-    "standin_check": "standin",  # what the stand-in can be shown to use
+    "standin_check": "standin_training",  # what the stand-in can be shown to use
 }
 
 

@@ -15,7 +15,7 @@ import tiny
 import torch
 
 from pplug.method.batches import collate
-from pplug.method.llm import load_llm
+from pplug.method.llm_loading import load_llm
 from pplug.method.personalized import build
 from pplug.method.training import ENCODER_RATE, train
 

@@ -18,9 +18,9 @@ from pplug.base.files import write_text
 from pplug.data.loading import load
 from pplug.data.tasks import TASKS, Task, history_text
 from pplug.method import user as module
+from pplug.method.answering import questions
 from pplug.method.batches import collate
 from pplug.method.personalized import PersonalizedLM
-from pplug.method.serving import questions
 from pplug.method.user import User, build_users
 
 WAYS = [

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from pplug.method.batches import Example
-from pplug.offline.standin import train_tokenizer
+from pplug.offline.standin_training import train_tokenizer
 
 WIDTH = 8  # D of the made-up history vectors
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from pplug.base.files import write_text
 from pplug.config import PROFILES
 from pplug.data.tasks import LOWER_IS_BETTER, TASKS
-from pplug.method.llm import SHIPPED
+from pplug.method.llm_loading import SHIPPED
 from pplug.study.plan import needs, plug_parameters
 from pplug.study.records import FOLDER, load_records, markdown
 from pplug.study.tables import cost_table, gain_table, main_table, score_table, verdict_table

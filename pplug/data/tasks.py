@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 
 from pplug.base import DataError, InputError, read_json, shown
-from pplug.data.lamp import LAMP, MOVIE_TAGS
+from pplug.data.lamp_tasks import LAMP, MOVIE_TAGS
 from pplug.data.task_checks import LABEL_METRICS, SLOT, TEXT_METRICS, check_metrics, check_task
 
 __all__ = [

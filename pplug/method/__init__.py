@@ -2,15 +2,16 @@
 
 # What other rooms use of this one; inside it, modules import each other directly.
 from pplug.method.batches import Example, collate, encode_history, examples_hash, prepare, prepare_example, with_prompts
+from pplug.method.budget import MAX_PROMPT, new_tokens, prompt, prompt_budget
 from pplug.method.embedder import InputEncoder, Plug
 from pplug.method.encoders import Encoder, encode, encode_texts, load_encoder, minilm_folder, text_keys
 from pplug.method.evaluation import answer_prompts, evaluate, predict, swap_histories
 from pplug.method.fingerprints import llm_fingerprint
-from pplug.method.llm import SHIPPED, is_standin, load_llm
+from pplug.method.llm_loading import SHIPPED, is_standin, load_llm
 from pplug.method.personalized import PersonalizedLM, build
 from pplug.method.plug_config import PlugConfig
 from pplug.method.predictions import write_predictions
-from pplug.method.prompts import MAX_INPUT, MAX_PROMPT, new_tokens, prompt, prompt_budget, text_ids
+from pplug.method.prompts import MAX_INPUT, text_ids
 from pplug.method.release import RELEASE, VISITS
 from pplug.method.store import remove
 from pplug.method.training import train

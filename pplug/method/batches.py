@@ -14,10 +14,11 @@ from torch.utils.data import Dataset
 
 from pplug.base import InputError
 from pplug.data import Data, Task, history_text, query_text
+from pplug.method.budget import MAX_PROMPT, fit_input, prompt_budget
 from pplug.method.encoders import encode
 from pplug.method.joining import pad
 from pplug.method.model import PromptedLM
-from pplug.method.prompts import MAX_PROMPT, MAX_TARGET, fit_input, prompt_budget, prompt_ids, target_ids
+from pplug.method.prompts import MAX_TARGET, prompt_ids, target_ids
 from pplug.method.release import DROPPED, VISITS
 
 

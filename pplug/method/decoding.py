@@ -3,7 +3,8 @@
 from torch import Tensor
 
 from pplug.base import InputError
-from pplug.method.prompts import MAX_TARGET, positions
+from pplug.method.budget import positions
+from pplug.method.prompts import MAX_TARGET
 
 IDS = ("eos_token_id", "bos_token_id", "decoder_start_token_id", "forced_bos_token_id")  # forced: mBART's language
 

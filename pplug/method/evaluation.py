@@ -18,10 +18,10 @@ from pplug.data import (
     label_index,
     macro_f1,
 )
+from pplug.method.answering import predict, questions
 from pplug.method.batches import Example, with_prompts
+from pplug.method.budget import new_tokens
 from pplug.method.model import PromptedLM
-from pplug.method.prompts import new_tokens
-from pplug.method.serving import predict, questions
 from pplug.method.user import build_users
 
 PLUG, OTHER, NONE = "plug", "plug, another user's history", "no personalisation"

@@ -7,11 +7,11 @@ import torch
 from torch import Tensor
 
 from pplug.data import Task, get_task, task_fact
-from pplug.method import serving
+from pplug.method import answering
 from pplug.method.embedder import Plug
 from pplug.method.encoders import Encoder, load_encoder, query_backbone
 from pplug.method.hub import plug_file, push
-from pplug.method.llm import embedding_norm, load_llm
+from pplug.method.llm_loading import embedding_norm, load_llm
 from pplug.method.model import PromptedLM
 from pplug.method.plug_config import PlugConfig
 from pplug.method.saved import check_weights, facts_of, load_parts, read_plug, write_plug
@@ -86,21 +86,21 @@ class PersonalizedLM(PromptedLM):
         Raises:
             InputError: An input does not follow the template, or a user was made for another plug.
         """
-        return serving.answer(self, text, user, streamer, batch_size, **options)
+        return answering.answer(self, text, user, streamer, batch_size, **options)
 
     def soft_prompt(self, text: str, user: User) -> Tensor:
         """The soft prompt `[I ; P^u]` of one input, *Paper: Eq. 5*: `[tokens, H]` float32, on the CPU."""
-        return serving.soft_prompt(self, text, user)
+        return answering.soft_prompt(self, text, user)
 
     def weights(self, text: str, user: User) -> Tensor:
         """The weight of each of the user's items for one input, *Paper: Eq. 3*: `[N]` float32, oldest item first."""
-        return serving.weights(self, text, user)
+        return answering.weights(self, text, user)
 
     def prompt_embeds(self, text: str, user: User) -> Tensor:
         """All that the LLM reads, *Paper: Eq. 5*: `[tokens + T, H]` float32, on the CPU, for any engine that takes
         embeddings. A chat template's beginning stands in front of the soft prompt.
         """
-        return serving.prompt_embeds(self, text, user)
+        return answering.prompt_embeds(self, text, user)
 
     def save_pretrained(self, folder: str | Path) -> Path:
         """Write the plug alone, as one file `plug.safetensors`: weights, config, and what it was trained with.

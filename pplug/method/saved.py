@@ -17,7 +17,7 @@ from pplug.data import get_task
 from pplug.method import fingerprints
 from pplug.method.embedder import Plug
 from pplug.method.encoders import Encoder, load_encoder
-from pplug.method.llm import load_llm
+from pplug.method.llm_loading import load_llm
 from pplug.method.plug_config import PlugConfig
 
 FILE, KEY = "plug.safetensors", "pplug"  # the file, and what its metadata calls the plug's config and facts

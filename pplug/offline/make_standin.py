@@ -8,9 +8,9 @@ from pathlib import Path
 from pplug.base import InputError, write_text
 from pplug.data import TASKS, examples_with_output, load
 from pplug.offline.curriculum import LEARNT_SEED, Recipe, lamp_writers, simulated_writers
-from pplug.offline.standin import save_standin, train_standin
 from pplug.offline.standin_check import HELD_OUT_PREFIX, HELD_OUT_SEED, check
 from pplug.offline.standin_minilm import MINILM
+from pplug.offline.standin_training import save_standin, train_standin
 
 
 def make_standin(folder: Path, source: Path | int, encoder: str, size: dict, environment: dict) -> dict[str, dict]:

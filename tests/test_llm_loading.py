@@ -9,10 +9,10 @@ import torch
 
 from pplug.base.errors import InputError
 from pplug.method.batches import collate
-from pplug.method.llm import load_llm
+from pplug.method.llm_loading import load_llm
 from pplug.method.personalized import PersonalizedLM
 from pplug.method.prompts import prompt_ids
-from pplug.offline.standin import train_tokenizer
+from pplug.offline.standin_training import train_tokenizer
 
 TEXTS = ["generate a headline for the following article", "one two three four"] * 5
 

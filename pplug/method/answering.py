@@ -12,9 +12,10 @@ from torch import Tensor
 from pplug.base import InputError
 from pplug.data import query_text
 from pplug.method.batches import Example, collate, prepare_example
+from pplug.method.budget import new_tokens
 from pplug.method.encoders import encode_texts
 from pplug.method.model import PromptedLM
-from pplug.method.prompts import MAX_TARGET, new_tokens
+from pplug.method.prompts import MAX_TARGET
 from pplug.method.user import User
 
 

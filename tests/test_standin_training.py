@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pplug.data.tasks import TASKS, fixed_parts
-from pplug.method.llm import SHIPPED, load_llm
+from pplug.method.llm_loading import SHIPPED, load_llm
 from pplug.offline.curriculum import Recipe, simulated_writers
-from pplug.offline.standin import _look_left_and_right, save_standin, train_standin, train_tokenizer
 from pplug.offline.standin_check import HELD_OUT_PREFIX, HELD_OUT_SEED, check
+from pplug.offline.standin_training import _look_left_and_right, save_standin, train_standin, train_tokenizer
 
 TINY = Recipe(
     width=64,
@@ -32,8 +32,8 @@ TINY = Recipe(
 def little():
     """What a tiny one learns from takes a large one's time to draw."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pplug.offline.standin.SAMPLE", 2000)
-        patch.setattr("pplug.offline.standin.DRAWN", 500)
+        patch.setattr("pplug.offline.standin_training.SAMPLE", 2000)
+        patch.setattr("pplug.offline.standin_training.DRAWN", 500)
         yield
 
 
@@ -98,14 +98,14 @@ def test_training_a_stand_in_twice_gives_the_same_weights_and_resuming_too(tmp_p
     once = weights()
     assert torch.equal(once, weights())
     with pytest.MonkeyPatch.context() as patch, pytest.raises(Stopped):
-        patch.setattr("pplug.offline.standin.SAVE_EVERY", 3)
-        patch.setattr("pplug.offline.standin._loss", _failing_after(4, Stopped))
+        patch.setattr("pplug.offline.standin_training.SAVE_EVERY", 3)
+        patch.setattr("pplug.offline.standin_training._loss", _failing_after(4, Stopped))
         train_standin(writers, recipe, checkpoint=tmp_path / "state.pt", log=str)
     assert torch.equal(once, weights(checkpoint=tmp_path / "state.pt"))
 
 
 def _failing_after(n: int, error: type[Exception]):
-    from pplug.offline.standin import _loss
+    from pplug.offline.standin_training import _loss
 
     calls = []
 
