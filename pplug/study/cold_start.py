@@ -6,9 +6,9 @@ import numpy as np
 
 from pplug.base import cache_folder
 from pplug.data import example_scores
-from pplug.rivals.inputs import ITEMS
 from pplug.study.experiment import SIMULATED_SEED
 from pplug.study.names import INSTRUCTION, NONE, PLUG, items_row
+from pplug.study.rows import ITEMS
 from pplug.study.setting import Setting
 
 LENGTHS = (0, 1, 2, 4, 8, 16, 32)
