@@ -11,11 +11,11 @@ import torch
 from benchmarks.shapes import INPUT, OUTPUT, flan_t5_small
 from benchmarks.timing import REPEATS, alternate
 from pplug.data.tasks import build_input, get_task, history_text, prompt_as_lamp
+from pplug.method.budget import MAX_PROMPT
 from pplug.method.encoders import encode_texts, load_encoder
 from pplug.method.evaluation import answer_prompts
 from pplug.method.llm_loading import load_llm
 from pplug.method.personalized import PersonalizedLM
-from pplug.method.prompt_budget import MAX_PROMPT
 from pplug.method.prompts import prompt_ids
 from pplug.offline.simulate import make_user
 

@@ -9,7 +9,7 @@ import tiny
 
 from pplug import config
 from pplug.__main__ import main
-from pplug.method import evaluate
+from pplug.method import answering
 from pplug.offline.simulate import simulate
 from pplug.study import records
 
@@ -43,14 +43,14 @@ def real_abstracts(folder, task: str = "LaMP-5", words: int = 160):
 def command(tmp_path, monkeypatch, llm, encoder):
     """`python -m pplug evaluate` with a small LLM; returns all that LLMs were given to answer, as text."""
     seen = []
-    collate = evaluate.collate
+    collate = answering.collate
 
     def watched(model, examples, **options):
         if options.get("for_generation"):
             seen.extend(model.tokenizer.decode(e.input_ids, skip_special_tokens=True) for e in examples)
         return collate(model, examples, **options)
 
-    monkeypatch.setattr(evaluate, "collate", watched)
+    monkeypatch.setattr(answering, "collate", watched)
     monkeypatch.setattr(records, "FOLDER", tmp_path / "results")
 
     def run(task: str, data=None, *more: str) -> list[str]:
@@ -87,7 +87,7 @@ def test_evaluate_prints_and_writes_only_where_asked(command, tmp_path, capsys):
 
 def test_evaluate_writes_its_record_where_asked(tmp_path, monkeypatch):
     record = {"task": "LaMP-7", "metrics": {}, "group": "controls", "scores": {}}
-    monkeypatch.setattr("pplug.study.compare.evaluate", lambda task, profile, seed: record)
+    monkeypatch.setattr("pplug.study.evaluate_live", lambda task, profile, seed: record)
     monkeypatch.setattr("pplug.study.tables.gain_table", lambda records: "")
     main(["evaluate", "LaMP-7", "--out", str(tmp_path / "mine.json")])
     assert json.loads((tmp_path / "mine.json").read_text()) == record

@@ -189,7 +189,7 @@ def test_a_served_users_items_are_refused_as_a_files_are(model, monkeypatch, ite
     encoded = made_up_vectors(monkeypatch)
     model.facts = {"task": "LaMP-4"}
     with pytest.raises(InputError, match=told):
-        model.generate(ASKED, items, max_new_tokens=2)
+        model.generate(ASKED, model.user(items), max_new_tokens=2)
     assert not encoded
 
 
@@ -197,7 +197,7 @@ def test_a_served_users_items_are_refused_as_a_files_are(model, monkeypatch, ite
 def test_null_is_no_text_for_a_served_user_either(model, monkeypatch):
     encoded = made_up_vectors(monkeypatch)
     model.facts = {"task": "LaMP-4"}
-    model.generate(ASKED, [{"text": "sun", "title": None, "id": 3}], max_new_tokens=2)
+    model.generate(ASKED, model.user([{"text": "sun", "title": None, "id": 3}]), max_new_tokens=2)
     assert "sun " in encoded and not any("None" in text for text in encoded)
 
 
@@ -209,7 +209,8 @@ def made_up_vectors(monkeypatch) -> list[str]:
         encoded.extend(texts)
         return tiny.vectors(len(texts))
 
-    monkeypatch.setattr("pplug.method.model.encode", vectors)
+    for place in ("user", "answering"):
+        monkeypatch.setattr(f"pplug.method.{place}.encode_texts", vectors)
     return encoded
 
 

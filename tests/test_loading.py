@@ -528,7 +528,13 @@ def test_a_plug_is_trained_without_dev_outputs(tmp_path, caplog, dev):
 
 
 def test_a_task_of_ones_own_is_loaded(tmp_path):
-    spec = replace(TASKS["LaMP-4"], name="my-replies", template="Reply to {article}", labels=("yes", "no"))
+    spec = replace(
+        TASKS["LaMP-4"],
+        name="my-replies",
+        template="Reply to {article}",
+        labels=("yes", "no"),
+        metrics=("accuracy", "f1"),
+    )
     files = {"dev_questions": [{"id": "1", "input": "Reply to me", "profile": [item("LaMP-4", "a")]}]}
     golds = {"task": "my-replies", "golds": [{"id": "1", "output": "yes"}]}
     data = load(put(tmp_path, **files, dev_outputs=golds), spec, tmp_path / "cache")

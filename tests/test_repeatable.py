@@ -102,7 +102,7 @@ def test_a_notebook_executed_twice_says_the_same(afresh, monkeypatch, lesson):
 def test_a_committed_record_names_what_it_came_from():
     """Enough to run it again: profile and seed, data and weights by hash, code by commit, libraries by version."""
     paths = list((FOLDER.parent / "results" / "compare-default").glob("*.json"))
-    assert len(paths) > 100
+    assert len(paths) > 50
     for path in paths:
         record = json.loads(path.read_text())
         assert {"profile", "seed", "llm", "encoder", "versions"} <= set(record), path.name
