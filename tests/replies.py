@@ -27,7 +27,7 @@ def encode_texts(encoder, texts, is_query=False, batch_size=64, progress=True) -
 
 def patch_encoder(monkeypatch) -> None:
     """Let users and questions be encoded by this one."""
-    for module in ("user", "serving"):
+    for module in ("user", "answering"):
         monkeypatch.setattr(f"pplug.method.{module}.encode_texts", encode_texts)
 
 

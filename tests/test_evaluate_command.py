@@ -88,6 +88,6 @@ def test_evaluate_prints_and_writes_only_where_asked(command, tmp_path, capsys):
 def test_evaluate_writes_its_record_where_asked(tmp_path, monkeypatch):
     record = {"task": "LaMP-7", "metrics": {}, "group": "controls", "scores": {}}
     monkeypatch.setattr("pplug.study.evaluate_live", lambda task, profile, seed: record)
-    monkeypatch.setattr("pplug.study.tables.gain_table", lambda records: "")
+    monkeypatch.setattr("pplug.study.gain_table", lambda records: "")
     main(["evaluate", "LaMP-7", "--out", str(tmp_path / "mine.json")])
     assert json.loads((tmp_path / "mine.json").read_text()) == record
