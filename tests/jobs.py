@@ -27,7 +27,7 @@ from pplug.base.files import write_bytes
 from pplug.config import get_profile
 from pplug.method import encoders, store
 from pplug.rivals import costs
-from pplug.study import compare, experiment, records, tables
+from pplug.study import compare, experiment, records, rows, tables
 from tools import notebooks, readme
 
 torch.set_num_threads(1)
@@ -96,8 +96,8 @@ def comparing(folder: Path, llm: Path) -> None:
     os.environ["PPLUG_CACHE"] = str(folder / "cache")
     compare.FOLDER = records.FOLDER = folder / "results"
     compare.get_context = lambda _: multiprocessing.get_context("fork")  # in place of spawn, which imports all anew
-    rows = compare.GROUPS
-    compare.GROUPS = {name: replace(rows[name], seeds=seeds) for name, seeds in COMPARED.items()}
+    groups = compare.GROUPS
+    compare.GROUPS = {name: replace(groups[name], seeds=seeds) for name, seeds in COMPARED.items()}
     rows.RETRIEVERS, rows.ITEMS = ("BM25", "dense"), (1,)
     rows.per_user.METHODS = {"LoRA": 1e-3, "soft prompt": 1e-2}
     rows.ADAPTED_USERS, rows.per_user.EPOCHS, costs.TIMED_USERS = 2, 1, 1
@@ -174,9 +174,9 @@ def left(folder: Path) -> dict[str, object]:
         if path.name.startswith("."):
             found[name] = "left over"
         elif "/vectors/" in name:
-            store = found.setdefault(str(Path(name).parent), {})
+            kept = found.setdefault(str(Path(name).parent), {})
             for record in store._open_shard.__wrapped__(path, 0, 0)[1]:  # which verifies it
-                store.setdefault(bytes(record["key"]), set()).add(record["vector"].tobytes())
+                kept.setdefault(bytes(record["key"]), set()).add(record["vector"].tobytes())
         elif "/data/" in name:
             found[name] = "whole" if path.suffix != ".arrow" else _rows(path)
         elif path.parent.name.startswith("checkpoint"):

@@ -89,7 +89,7 @@ answer = model.generate(question, user)
 print(json.dumps([answer, list(model.soft_prompt(question, user).shape)]))
 """
     answer, shape = run(code)
-    assert isinstance(answer, str) and shape[0] == 2
+    assert isinstance(answer, str) and shape[0] == 1 + 2
 
 
 def test_the_command_line_starts(run):

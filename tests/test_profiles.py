@@ -13,7 +13,8 @@ from pplug.method.encoders import load_encoder
 from pplug.method.llm_loading import load_llm
 from pplug.method.personalized import PersonalizedLM
 from pplug.offline.simulate import simulate
-from pplug.study.experiment import get_encoder, get_llm, task_data
+from pplug.study import experiment
+from pplug.study.experiment import get_encoder, task_data
 
 FAMILY = {"laptop": "flan-t5", "gpu": "flan-t5", "paper": "flan-t5", "llama": "llama", "qwen": "qwen"}
 TASK = {"laptop": "LaMP-2", "gpu": "LaMP-3", "paper": "LaMP-4", "llama": "LaMP-1", "qwen": "LaMP-5"}
@@ -50,19 +51,19 @@ def test_the_whole_path_of_a_profile(name, data, families, tmp_path, monkeypatch
     task, folder = TASK[name], data / TASK[name].replace("-", "_")
     main(["encode", task, str(folder), "--encoder", families["bge"]])
     main(["train", task, str(tmp_path / "plug")])
-    main(["evaluate", task])
+    main(["evaluate", task, "--out", str(tmp_path / "record.json")])
     main(["predict", str(tmp_path / "plug"), str(folder), "--out", str(tmp_path / "test.json")])
     answers = json.loads((tmp_path / "test.json").read_text())
     asked = load(folder, task).splits["test"]["id"]
     assert answers["task"] == task.replace("-", "_") and [gold["id"] for gold in answers["golds"]] == list(asked)
-    record = json.loads(next((tmp_path / "results").glob("*/*.json")).read_text())
+    record = json.loads((tmp_path / "record.json").read_text())
     profile = PROFILES[name]
     told = {field: record["settings"][field] for field in ("llm", "encoder", "batch_size", "beams", "n_soft_tokens")}
     assert told == {field: getattr(profile, field) for field in told}
     trained_on = len(task_data(task, profile).splits["train"])
     assert record["steps"] == (profile.steps or (1 if task == "LaMP-3" else 2) * trained_on // 4)
     assert record["n"] == min(len(task_data(task, profile).splits["dev"]), profile.n_test or 10**6)
-    get_llm.cache_clear(), get_encoder.cache_clear()
+    experiment._loaded_llm.cache_clear(), get_encoder.cache_clear()
 
 
 @pytest.mark.parametrize("family", ["flan-t5", "llama", "qwen"])

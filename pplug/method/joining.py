@@ -59,7 +59,7 @@ def join(
         joined = torch.cat([table(before_ids), joined], dim=1)
         mask = torch.cat([before_mask, mask], dim=1)
     pads_right = bool(llm.config.is_encoder_decoder)
-    moves = mask[:, 0] == 0 if pads_right else attention_mask[:, :1].sum(1) == 0
+    moves = mask.diff(dim=1) > 0 if pads_right else attention_mask[:, :1] == 0  # a token behind padding
     if bool(moves.any()):
         order = mask.argsort(dim=1, stable=True, descending=pads_right)
         joined = joined.gather(1, order[..., None].expand_as(joined))

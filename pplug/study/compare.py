@@ -16,10 +16,10 @@ from pathlib import Path
 import numpy as np
 
 from pplug.base import write_text
-from pplug.config import Profile, shown_path
+from pplug.config import Profile, shown_path, training_steps
 from pplug.data import BM25_WORD, bootstrap_corpus, example_scores, tokenizer_name
 from pplug.study import ablations, cold_start, rows
-from pplug.study.experiment import available_tasks, llm_label
+from pplug.study.experiment import available_tasks, llm_label, training_examples
 from pplug.study.names import ABLATIONS, COLD_START
 from pplug.study.records import FOLDER, environment, load_records, plain, save_record
 from pplug.study.scores import of_groups
@@ -102,12 +102,18 @@ def record_of(s: Setting, group: str, found: dict, seconds: float) -> dict:
         "encoder": s.profile.encoder,
         "settings": asdict(s.profile) | {"data": shown_path(s.profile.data)},
         "llm": llm_label(s.profile.llm),
-        "steps": s.profile.steps,
+        "steps": steps_of(s),
         "bm25_tokens": f"lower case, {BM25_WORD.pattern}",
         "seconds": round(seconds, 1),
     }
     record |= {"scores": found} if group == COLD_START else _found(s, group, found)
     return plain(record | environment())
+
+
+def steps_of(s: Setting) -> int:
+    """Optimiser steps of a plug's training, as the profile says or as its epochs come to."""
+    examples = [] if s.profile.steps else training_examples(s.data, s.profile.items_as_questions)
+    return training_steps(s.profile, s.data.task, len(examples))
 
 
 def _found(s: Setting, group: str, found: dict[str, Row | str]) -> dict:

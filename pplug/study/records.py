@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
-from pplug.base import PACKAGE, has_bfloat16, write_text
+from pplug.base import has_bfloat16, project_folder, write_text
 from pplug.data import TASKS
 
-FOLDER = PACKAGE.parent / "results"
+FOLDER = project_folder() / "results"
 LIBRARIES = ("torch", "transformers", "sentence-transformers", "datasets", "numpy")
 
 
