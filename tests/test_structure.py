@@ -123,6 +123,17 @@ def test_imports_make_no_circle():
     assert circle(graph()) == []
 
 
+def test_inside_a_room_nobody_comes_in_by_its_door():
+    """The room's `__init__` imports its modules: from inside, that would be a circle."""
+    entered = {}
+    for name, path in MODULES.items():
+        own = name.rpartition(".")[0]
+        nodes = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if own != "pplug" and any(isinstance(node, ast.ImportFrom) and node.module == own for node in nodes):
+            entered[name] = own
+    assert entered == {}
+
+
 def test_rooms_import_lower_rooms_alone():
     assert {room(name) for name in MODULES} <= set(MAY_IMPORT), "a new room needs its line above"
     wrong = [(name, other) for name, other in crossings(graph()) if room(other) not in MAY_IMPORT[room(name)]]

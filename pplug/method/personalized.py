@@ -6,8 +6,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+import pplug.method.answering as answering
 from pplug.data import Task, get_task, task_fact
-from pplug.method import answering
 from pplug.method.embedder import Plug
 from pplug.method.encoders import Encoder, load_encoder, query_backbone
 from pplug.method.hub import plug_file, push

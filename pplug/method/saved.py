@@ -12,9 +12,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+import pplug.method.fingerprints as fingerprints
 from pplug.base import DataError, InputError, parse_json, shown, write_bytes
 from pplug.data import get_task
-from pplug.method import fingerprints
 from pplug.method.embedder import Plug
 from pplug.method.encoders import Encoder, load_encoder
 from pplug.method.llm_loading import load_llm

@@ -15,10 +15,12 @@ from pathlib import Path
 
 import numpy as np
 
+import pplug.study.ablations as ablations
+import pplug.study.cold_start as cold_start
+import pplug.study.rows as rows
 from pplug.base import write_text
 from pplug.config import Profile, shown_path, training_steps
 from pplug.data import BM25_WORD, bootstrap_corpus, example_scores, tokenizer_name
-from pplug.study import ablations, cold_start, rows
 from pplug.study.experiment import available_tasks, llm_label, training_examples
 from pplug.study.names import ABLATIONS, COLD_START
 from pplug.study.records import FOLDER, environment, load_records, plain, save_record
