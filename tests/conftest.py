@@ -57,6 +57,22 @@ def t5(tmp_path_factory):
     return load_llm(str(tiny.save_llm("t5", tmp_path_factory.mktemp("t5"))))
 
 
+@pytest.fixture(scope="session")
+def tiny_profile(tmp_path_factory):
+    """A profile of six users and one training step, with an LLM and an encoder that take no time."""
+    from dataclasses import replace
+
+    import families
+    import tiny
+
+    from pplug.config import SMOKE
+
+    llm = str(tiny.save_llm("t5", tmp_path_factory.mktemp("llm")))
+    encoder = families.save_family("bge", tmp_path_factory.mktemp("bge"), ["a headline of the article"] * 9)
+    sizes = {"n_users": 6, "n_test": 4, "steps": 1, "batch_size": 4, "bootstrap": 40}
+    return replace(SMOKE, llm=llm, encoder=encoder, **sizes)
+
+
 @pytest.fixture
 def model(llm):
     """That LLM with a new plug in front."""

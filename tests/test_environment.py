@@ -182,6 +182,16 @@ def test_every_import_is_declared():
         assert names & declared, f"{place} imports {module}, which pyproject.toml does not declare"
 
 
+def test_a_lesson_finds_what_is_in_the_checkout():
+    own = [name for name, place in imported().items() if place.endswith(".ipynb") and (ROOT / name).is_dir()]
+    assert "benchmarks" in own  # which is in no wheel
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    # A kernel starts in the notebook's folder, whether JupyterLab, nbmake or tools.notebooks starts it.
+    command = [sys.executable, "-c", f"import {', '.join(own)}"]
+    done = subprocess.run(command, cwd=ROOT / "notebooks", env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
 def test_no_package_index_is_named():
     for name in (
         "pyproject.toml",

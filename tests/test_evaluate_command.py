@@ -3,27 +3,13 @@
 import json
 from dataclasses import replace
 
-import families
 import pytest
-import tiny
 
 from pplug import config
 from pplug.__main__ import main
 from pplug.method import answering
 from pplug.offline.simulate import simulate
 from pplug.study import records
-
-PROFILE = replace(config.get_profile("smoke"), n_users=6, n_test=4, steps=1, batch_size=4, bootstrap=40)
-
-
-@pytest.fixture(scope="module")
-def llm(tmp_path_factory):
-    return str(tiny.save_llm("t5", tmp_path_factory.mktemp("llm")))
-
-
-@pytest.fixture(scope="module")
-def encoder(tmp_path_factory):
-    return families.save_family("bge", tmp_path_factory.mktemp("bge"), ["a headline of the article"] * 9)
 
 
 def real_abstracts(folder, task: str = "LaMP-5", words: int = 160):
@@ -40,7 +26,7 @@ def real_abstracts(folder, task: str = "LaMP-5", words: int = 160):
 
 
 @pytest.fixture
-def command(tmp_path, monkeypatch, llm, encoder):
+def command(tmp_path, monkeypatch, tiny_profile):
     """`python -m pplug evaluate` with a small LLM; returns all that LLMs were given to answer, as text."""
     seen = []
     collate = answering.collate
@@ -54,7 +40,7 @@ def command(tmp_path, monkeypatch, llm, encoder):
     monkeypatch.setattr(records, "FOLDER", tmp_path / "results")
 
     def run(task: str, data=None, *more: str) -> list[str]:
-        small = replace(PROFILE, llm=llm, encoder=encoder, data=data, n_test=3)
+        small = replace(tiny_profile, data=data, n_test=3)
         monkeypatch.setattr(config, "get_profile", lambda *_: small)
         main(["evaluate", task, *more])
         return seen

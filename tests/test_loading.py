@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from pplug.base import reading
 from pplug.base.errors import DataError
 from pplug.base.files import file_hash
-from pplug.config import get_profile
 from pplug.data import loading as data_module
 from pplug.data.lamp_files import SPLITS
 from pplug.data.loading import Data, held_out_examples, load
@@ -510,7 +509,7 @@ def test_a_split_without_outputs_or_questions_gives_no_examples_and_says_so(tmp_
 
 @pytest.mark.fault(27)
 @pytest.mark.parametrize("dev", ["withheld", "empty", "absent"])
-def test_a_plug_is_trained_without_dev_outputs(tmp_path, caplog, dev):
+def test_a_plug_is_trained_without_dev_outputs(tmp_path, caplog, tiny_profile, dev):
     """The dev loss is left out; it used to end in an IndexError."""
     folder = simulate(tmp_path / "LaMP_3", "LaMP-3", 4, seed=9)
     (folder / "dev_outputs.json").unlink()
@@ -518,7 +517,7 @@ def test_a_plug_is_trained_without_dev_outputs(tmp_path, caplog, dev):
         put(folder, dev_questions=[], dev_outputs=outputs("LaMP-3"))
     elif dev == "absent":
         (folder / "dev_questions.json").unlink()
-    profile = replace(get_profile("smoke"), data=str(tmp_path), n_users=None, steps=1, batch_size=2, micro_batch=2)
+    profile = replace(tiny_profile, data=str(tmp_path), n_users=None)
     fitted = fit("LaMP-3", profile)
     assert [set(row) for row in fitted.curve] == [{"step", "loss"}]
     assert ("dev questions have no output here" in caplog.text) == (dev == "withheld")

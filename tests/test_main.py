@@ -47,6 +47,7 @@ def test_a_source_that_is_not_there_ends_with_a_message(tmp_path, command):
         main([command, str(tmp_path / "nothing.csv")])
 
 
+@pytest.mark.long
 def test_standin_trains_on_any_lamp_folder_and_records_its_scores(tmp_path, capsys, monkeypatch):
     from pplug.offline import curriculum, standin_minilm  # the latter is to be imported unchanged
 
@@ -116,17 +117,14 @@ def test_a_task_of_ones_own_goes_through_every_command_that_takes_a_folder(own, 
     assert "removed: 3 questions," in capsys.readouterr().out
 
 
-def test_a_plug_for_a_task_of_ones_own_is_trained_in_its_folder(own, tmp_path, capsys, monkeypatch):
+def test_a_plug_for_a_task_of_ones_own_is_trained_in_its_folder(own, tmp_path, monkeypatch, tiny_profile):
     from dataclasses import replace
-
-    import tiny
 
     from pplug import config
     from pplug.study.experiment import fit
 
     main(["from-table", str(tmp_path / "t.csv"), "--task", "replies", "--folder", str(own.parent)])
-    llm = str(tiny.save_llm("t5", tmp_path / "llm"))
-    small = replace(config.SMOKE, n_users=None, steps=1, batch_size=2, data=str(own.parent), llm=llm)
+    small = replace(tiny_profile, n_users=None, data=str(own.parent))
     monkeypatch.setattr(config, "get_profile", lambda: small)
     model = fit("replies", small).model
     assert model.task.name == "replies" and model.task.fields == ("input", "output")

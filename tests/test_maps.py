@@ -190,6 +190,7 @@ def umap_clusters():
     return vectors, labels, maps.fit_umap(vectors, seed=0)
 
 
+@pytest.mark.long  # UMAP is compiled in each process
 def test_umap_keeps_clusters_and_places_newcomers(umap_clusters):
     vectors, labels, umap = umap_clusters
     assert umap.embedding_.shape == (60, 2)
@@ -200,12 +201,14 @@ def test_umap_keeps_clusters_and_places_newcomers(umap_clusters):
     assert probes.neighbour_hits(umap.embedding_, labels, placed, new_labels, metric="euclidean").mean() == 1
 
 
+@pytest.mark.long
 def test_umap_is_reproducible(umap_clusters):
     vectors, _, umap = umap_clusters
     np.testing.assert_array_equal(maps.fit_umap(vectors, seed=0).embedding_, umap.embedding_)
     assert np.abs(maps.fit_umap(vectors, seed=1).embedding_ - umap.embedding_).max() > 0.1
 
 
+@pytest.mark.long
 def test_umap_of_few_users():
     assert maps.fit_umap(noise(5)).embedding_.shape == (5, 2)
     with pytest.raises(ValueError, match="at least 5 users, there are 4"):

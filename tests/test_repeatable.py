@@ -77,6 +77,7 @@ def test_training_with_one_thread_or_two_gives_nearly_the_same_losses(afresh, th
     np.testing.assert_allclose(one, two, rtol=0.01)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_vectors_hardly_depend_on_batch_size_and_threads(threads, precision):
     encoder = replace(load_encoder(device="cpu"), precision=precision)

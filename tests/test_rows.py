@@ -2,34 +2,19 @@
 
 from dataclasses import replace
 
-import families
 import numpy as np
 import pytest
-import tiny
 
-from pplug import config
 from pplug.data.tasks import prompt_as_lamp, prompt_with_persona
 from pplug.method.budget import MAX_PROMPT
 from pplug.study import rows
 from pplug.study.names import BM25_1, BM25_4, EVALUATED, INSTRUCTION, NONE, OTHER, PERSONA, PLUG
 from pplug.study.setting import Setting
 
-PROFILE = replace(config.get_profile("smoke"), n_users=6, n_test=4, steps=1, batch_size=4, bootstrap=40)
-
 
 @pytest.fixture(scope="module")
-def llm(tmp_path_factory):
-    return str(tiny.save_llm("t5", tmp_path_factory.mktemp("llm")))
-
-
-@pytest.fixture(scope="module")
-def encoder(tmp_path_factory):
-    return families.save_family("bge", tmp_path_factory.mktemp("bge"), ["a headline of the article"] * 9)
-
-
-@pytest.fixture(scope="module")
-def setting(llm, encoder):
-    return Setting("LaMP-4", replace(PROFILE, llm=llm, encoder=encoder), 0)
+def setting(tiny_profile):
+    return Setting("LaMP-4", tiny_profile, 0)
 
 
 def given(setting, row):

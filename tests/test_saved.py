@@ -9,7 +9,6 @@ import tiny
 import torch
 
 from pplug.base.errors import DataError, InputError
-from pplug.config import get_profile
 from pplug.method.batches import collate
 from pplug.method.llm_loading import load_llm
 from pplug.method.personalized import PersonalizedLM, build
@@ -259,9 +258,9 @@ def test_a_config_that_the_weights_do_not_fit_is_refused(model, tmp_path):
 
 
 @pytest.mark.fault(26)
-def test_a_trained_plug_is_not_taken_for_one_of_an_llm_that_was_edited(tmp_path, monkeypatch):
+def test_a_trained_plug_is_not_taken_for_one_of_an_llm_that_was_edited(tmp_path, monkeypatch, tiny_profile):
     folder = tiny.save_llm("qwen", tmp_path / "llm", chat=True)
-    profile = replace(get_profile("smoke"), n_users=2, n_test=2, steps=1, batch_size=2, llm=str(folder))
+    profile = replace(tiny_profile, n_users=2, n_test=2, llm=str(folder))
     real, trained = experiment.train, []
     monkeypatch.setattr(experiment, "train", lambda *given, **how: trained.append(1) or real(*given, **how))
 

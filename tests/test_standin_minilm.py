@@ -14,6 +14,7 @@ from pplug.offline.curriculum import simulated_writers
 from pplug.offline.standin_minilm import MINILM
 from pplug.offline.standin_training import save_standin, train_standin
 
+pytestmark = pytest.mark.long  # MiniLM is read and saved as half of another model
 RECIPE = replace(MINILM, steps=2, tokens_per_batch=300, decoder_layers=1)
 
 

@@ -151,6 +151,7 @@ def test_the_shipped_weights_are_small_half_precision_and_of_the_recorded_recipe
 FIRST = 30  # of the recorded users: the others take their time and say the same
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("task", TASKS)
 def test_the_shipped_weights_give_the_recorded_scores(shipped, task):
     recorded = json.loads((SHIPPED / "scores.json").read_text())[task]

@@ -102,13 +102,6 @@ def load(folder: str | Path, task: Task | str | None = None, cache: str | Path |
     return Data(spec, tables.pop("history"), tables, digest, factors)
 
 
-def _folders_task(folder: Path) -> Task:
-    path = folder / "task.json"
-    if not path.exists():
-        raise DataError(f"{folder}: no task is named and there is no task.json here that says one")
-    return Task.from_json(read_json(path), str(path))
-
-
 def _read_factors(path: Path, needed: set[str]) -> dict[str, dict]:
     content = read_json(path)
     users = content.get("users") if isinstance(content, dict) else None
