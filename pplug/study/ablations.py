@@ -45,6 +45,13 @@ PROCEDURES = {  # the release's scale is FLAN-T5-XXL's: the measured one of the 
     | {name: value for name, value in RELEASE.items() if name != "embedding_norm"},
 }
 
+BASES = {  # group → the row that its others are compared with
+    "ablations": STANDARD,
+    "selection": STANDARD,  # in the group above
+    "release": next(iter(PROCEDURES)),
+    "encoders": OWN_ENCODER,
+}
+
 
 def choices(s: Setting) -> Iterator[tuple[str, Row]]:
     """One choice changed at a time."""

@@ -22,7 +22,7 @@ from pplug.base import write_text
 from pplug.config import Profile, shown_path, training_steps
 from pplug.data import BM25_WORD, bootstrap_corpus, example_scores, tokenizer_name
 from pplug.study.experiment import available_tasks, llm_label, training_examples
-from pplug.study.names import ABLATIONS, COLD_START
+from pplug.study.names import COLD_START
 from pplug.study.records import FOLDER, environment, load_records, plain, save_record
 from pplug.study.scores import of_groups
 from pplug.study.setting import Row, Setting
@@ -177,9 +177,9 @@ def write_table(folder: Path) -> Path:
     parts = [f"# The plug and its rivals: {folder.name}", full_table([r for r in records if r["task"] in ready])]
     if any(record["group"] == "adapters" for record in records):
         parts += ["## Every row on the users with parameters of their own", subset_table(records) + "\n"]
-    for group in ABLATIONS:
+    for group, base in ablations.BASES.items():
         if of_groups(records, (group,)):
-            parts += [f"## The plug's choices: {group}", ablation_table(records, group) + "\n"]
+            parts += [f"## The plug's choices: {group}", ablation_table(records, group, base) + "\n"]
     write_text(folder / "table.md", "\n\n".join(parts))
     return folder / "table.md"
 
