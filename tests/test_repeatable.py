@@ -50,8 +50,8 @@ def threads():
 
 
 @pytest.mark.long
-def test_the_same_seed_gives_the_same_record(afresh, tmp_path):
-    paths = [save_record(afresh(evaluate_live, TASK, PROFILE), "try", str(n), tmp_path) for n in range(2)]
+def test_the_same_seed_gives_the_same_record(afresh, tmp_path, tiny_profile):
+    paths = [save_record(afresh(evaluate_live, TASK, tiny_profile), "try", str(n), tmp_path) for n in range(2)]
     first, second = (json.loads(path.read_text()) for path in paths)
     for record in (first, second):
         assert set(record) > MOMENT
@@ -111,11 +111,11 @@ def test_a_committed_record_names_what_it_came_from():
 
 
 @pytest.mark.long
-def test_a_record_holds_no_text_of_any_user(afresh, tmp_path):
+def test_a_record_holds_no_text_of_any_user(afresh, tmp_path, tiny_profile):
     from pplug.study.experiment import task_data
 
-    path = save_record(afresh(evaluate_live, TASK, PROFILE), "try", "0", tmp_path)
-    written, data = path.read_text(), task_data(TASK, PROFILE)
+    path = save_record(afresh(evaluate_live, TASK, tiny_profile), "try", "0", tmp_path)
+    written, data = path.read_text(), task_data(TASK, tiny_profile)
     examples = [example for split in data.splits.values() for example in split]
     texts = {text for item in data.items for text in item.values()} | {example["input"] for example in examples}
     private = {text for text in texts if len(text) > 3} | {example["user_id"] for example in examples}
