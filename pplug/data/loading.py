@@ -141,6 +141,8 @@ def held_out_examples(data: Data) -> list[dict]:
             example = {"id": f"{user_id}/{position}", "user_id": user_id, "input": text, "output": item[answer]}
             # The same text may stand twice in a history; the earlier copy would give the answer away.
             before = [row for row in rows[:position] if row != rows[position]]
+            if data.task.occasion:
+                before = [r for r in before if data.items[r][data.task.occasion] != item[data.task.occasion]]
             if before:
                 examples.append(example | {"date": "", "profile": before})
     return examples

