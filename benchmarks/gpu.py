@@ -62,7 +62,7 @@ def shaped_encoder(folder: Path, **changes) -> Encoder:
     """Save an encoder of `ENCODER`'s shape with MiniLM's tokenizer (the same vocabulary), and load it as any other."""
     from transformers import AutoTokenizer
 
-    from pplug.method.encoders import minilm_folder
+    from pplug.method.packaged import minilm_folder
 
     torch.manual_seed(0)
     make_model(ENCODER, **changes).save_pretrained(folder)

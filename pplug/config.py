@@ -10,6 +10,7 @@ from pathlib import Path
 from pplug.base import InputError, project_folder
 
 VARIABLE = "PPLUG_PROFILE"
+CHATS = "chat"  # in place of a data folder: the packaged chats of real people
 OWN = {"PPLUG_DATA": "data", "PPLUG_LLM": "llm"}  # environment variables for one's own data and LLM
 
 
@@ -39,7 +40,8 @@ class Profile:
         llm: The frozen LLM: `standin`, which is in the repository, or a name on the hub.
         beams: Beams of the LLM's generation; the paper has 4, 1 is greedy.
         bootstrap: Resamples of the test users behind each interval.
-        data: Folder of your own LaMP-format folders (`LaMP_4/`, ...); None for simulated users.
+        data: Folder of your own LaMP-format folders (`LaMP_4/`, ...); `"chat"` for the packaged chats of real people;
+            None for simulated users.
         sharded: Whether the LLM's layers are spread over the processes of `accelerate launch`.
     """
 
@@ -149,7 +151,7 @@ def get_profile(name: str | None = None) -> Profile:
     if name not in PROFILES:
         raise InputError(f"no profile is called {name!r}; {VARIABLE} may be one of: {', '.join(PROFILES)}")
     profile = PROFILES[name]
-    if profile.data is not None:
+    if profile.data not in (None, CHATS):
         profile = replace(profile, data=str(project_folder() / profile.data))
     given = {field: os.environ[variable] for variable, field in OWN.items() if os.environ.get(variable)}
     own = {field: _absolute(value, field) for field, value in given.items()}
@@ -159,7 +161,7 @@ def get_profile(name: str | None = None) -> Profile:
 def _absolute(value: str, field: str) -> str:
     """A path as it stands in the current folder: notebooks run in another. An LLM that is no path is a name."""
     path = Path(value).expanduser().absolute()
-    return str(path) if field == "data" or path.exists() else value
+    return str(path) if path.exists() or (field == "data" and value != CHATS) else value
 
 
 def training_steps(profile: Profile, task, examples: int) -> int:

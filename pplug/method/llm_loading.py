@@ -8,7 +8,7 @@ import torch
 
 from pplug.base import PACKAGE, InputError, loading, no_loading_bars, no_old_advice, own_device, shard
 from pplug.method.llm_check import check_llm
-from pplug.method.smollm2 import smollm2_folder
+from pplug.method.packaged import smollm2_folder
 
 SHIPPED = PACKAGE / "weights" / "standin"
 _CHECKED = WeakKeyDictionary()  # LLM → the tokenizer it was checked with: once each, however many plugs share it

@@ -38,6 +38,8 @@ class PlugConfig:
         normalise: Whether soft tokens are brought to `embedding_norm`; if not, they are multiplied by it.
         instruction_divisor: What the instruction embedding is divided by where tokens are not normalised (the release:
             7.0); of a normalised one, only the direction counts.
+        crowd: Whether there are soft tokens for everyone, which the user embedding moves (crowd.py); not in the paper.
+            With `user=False` it is prompt tuning with as many soft tokens.
         max_history: Most items of a history that are used, the newest ones; 0 uses all.
     """
 
@@ -56,7 +58,13 @@ class PlugConfig:
     with_label: bool = True
     normalise: bool = True
     instruction_divisor: float = 1.0
+    crowd: bool = False
     max_history: int = 0
+
+    @property
+    def features_width(self) -> int:
+        """Width of what is kept of each item of a served user: of what the projector's `features` gives."""
+        return self.encoder_width if self.crowd else self.llm_width
 
     def __post_init__(self):
         for field in fields(self):
@@ -70,5 +78,5 @@ class PlugConfig:
             raise InputError(f"unknown pooling {shown(self.pooling)!r}: expected one of {', '.join(POOLINGS)}")
         if self.top_k and self.pooling != "attention":
             raise InputError(f"top_k selects by attention weight: it needs pooling 'attention', not {self.pooling!r}")
-        if not (self.user or self.instruction):
+        if not (self.user or self.instruction or self.crowd):
             raise InputError("a plug needs a user embedding, an instruction embedding, or both")

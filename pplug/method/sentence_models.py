@@ -9,6 +9,7 @@ from pplug.method.fingerprints import tokenizer_hash
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
+FIRST = "\n"  # in front of what an LLM's first layers read
 QUERY_PROMPTS, TEXT_PROMPTS = ("query",), ("document", "passage", "corpus")  # as sentence-transformers looks for them
 
 
@@ -45,3 +46,27 @@ def model_hash(module: "SentenceTransformer") -> str:
         digest.update(name.encode())
         digest.update(weight.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
     return digest.hexdigest()
+
+
+def first_layers(source: str, layers: int, device: str | None, options: dict) -> "SentenceTransformer":
+    """The first layers of an LLM as an encoder: the mean over a text's tokens of what comes out of them.
+
+    A line break stands in front of each text and is left out of the mean: an LLM's first token is unlike all others,
+    hundreds of times as long.
+
+    Args:
+        source: The LLM's folder or name.
+        layers: How many; the last one's output is taken as it is, without the norm that follows the LLM's own last.
+        device: Where to.
+        options: For transformers' `from_pretrained`.
+    """
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
+    from torch import nn
+
+    transformer = Transformer(source, model_kwargs=options, config_kwargs={"num_hidden_layers": layers})
+    transformer.model.norm = nn.Identity()
+    transformer.tokenizer.pad_token = transformer.tokenizer.pad_token or transformer.tokenizer.eos_token
+    pooling = Pooling(transformer.get_embedding_dimension(), "mean", include_prompt=False)
+    prompts = {"query": FIRST, "document": FIRST}
+    return SentenceTransformer(modules=[transformer, pooling], device=device, prompts=prompts)

@@ -71,6 +71,8 @@ def train(
     examples, dev = _ready(model, examples, "training example"), _ready(model, dev, "dev example")
     if not examples:
         raise InputError("there are no training examples")
+    if model.plug.config.crowd and model.plug.config.user:
+        model.plug.projector.learn_crowd([example.history for example in examples])
     settings = {"steps": steps, "batch_size": batch_size, "learning_rate": learning_rate, "seed": seed}
     settings |= {"patience": patience, "examples": examples_hash(examples), "dev": examples_hash(dev)}
     settings |= {"plug": asdict(model.plug.config)}

@@ -159,8 +159,8 @@ class User:
             if self.made_for.get(what) != value:
                 other = f"{what} {self.made_for.get(what)}, not for this model's {what} {value}"
                 raise InputError(f"this user was made for the {other}: make it again with model.user(history)")
-        config, llm_width = model.plug.config, model.plug.config.llm_width
-        for value, width in ((self.vectors, config.encoder_width), (self.features, llm_width), (self.total, llm_width)):
+        config, kept = model.plug.config, model.plug.config.features_width
+        for value, width in ((self.vectors, config.encoder_width), (self.features, kept), (self.total, kept)):
             if value is not None and value.shape[-1] != width:
                 raise DataError(f"this user's numbers: expected {width} for each item, found {value.shape[-1]}")
 
@@ -221,7 +221,8 @@ def made_for(model: PromptedLM) -> dict[str, str]:
     form = task.labelled_history if config.with_label else task.history
     digest = hashlib.sha256(json.dumps([form, config.user, config.pooling, config.max_history]).encode())
     if config.user:
-        for weight in plug.projector.hidden.parameters():
+        first = (plug.projector.mean, plug.projector.spread) if config.crowd else plug.projector.hidden.parameters()
+        for weight in first:
             digest.update(weight.detach().float().cpu().numpy().tobytes())
     return {"task": task.name, "encoder": model.encoder.key, "plug": digest.hexdigest()[:16]}
 
@@ -250,7 +251,7 @@ def _no_vectors(n: int, config) -> np.ndarray:
 
 
 def _features(model: PromptedLM, vectors: np.ndarray) -> Tensor | None:
-    """`gelu(W₁ h + b₁)` of each item, `[N, H] float32` on the plug's device; None without user embedding."""
+    """What `projector.features` makes of each item, float32 on the plug's device; None without user embedding."""
     projector = model.plug.projector
     if projector is None:
         return None

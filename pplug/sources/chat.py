@@ -192,9 +192,7 @@ def _write(folder: Path, task: Task, split: str, asked: list, others: dict[Reply
             slots |= {"first": pair[0], "second": pair[1]}
             answer = task.labels[place]
         text = build_input(task, **slots)
-        questions.append(
-            {"id": key, "user_id": question.user, "input": text, "date": question.start, "profile": items}
-        )
+        questions.append({"id": key, "user_id": question.user, "input": text, "date": question.start, "profile": items})
         golds.append({"id": key, "output": answer})
     write_text(folder / task.name / f"{split}_questions.json", json.dumps(questions))
     write_text(folder / task.name / f"{split}_outputs.json", json.dumps({"task": task.name, "golds": golds}))

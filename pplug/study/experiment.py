@@ -19,7 +19,7 @@ import torch
 from filelock import FileLock
 
 from pplug.base import PACKAGE, DataError, InputError, cache_folder, file_hash, write_text
-from pplug.config import Profile, training_steps
+from pplug.config import CHATS, Profile, training_steps
 from pplug.data import TASKS, Data, examples_with_output, get_task, held_out_examples, load, subset, task_fact
 from pplug.method import (
     SHIPPED,
@@ -37,6 +37,7 @@ from pplug.method import (
 )
 from pplug.offline.simulate import simulate
 from pplug.rivals.inputs import CHANGES
+from pplug.sources.chat import CHAT, chat_folder
 
 SIMULATED_SEED = 2024  # of the experiments' users; the stand-in's own training users have another
 TRAINING_FIELDS = ("batch_size", "micro_batch", "learning_rate", "checkpointing", "sharded")  # of a profile
@@ -73,6 +74,8 @@ def available_tasks(profile: Profile) -> list[str]:
     """
     if profile.data is None:
         return list(TASKS)
+    if profile.data == CHATS:
+        return [CHAT.name]
     found = [task for task in TASKS if _own_folder(profile, task).is_dir()]
     if not found:
         raise DataError(
@@ -96,7 +99,9 @@ def task_data(task: str, profile: Profile) -> Data:
 
 
 def _own_folder(profile: Profile, task: str) -> Path:
-    """`<data>/LaMP_4`, with an underscore as LaMP's own downloads have it."""
+    """`<data>/LaMP_4`, with an underscore as LaMP's own downloads have it; the cache's, of the packaged chats."""
+    if profile.data == CHATS:
+        return chat_folder(task)
     return Path(profile.data) / task.replace("-", "_")
 
 
