@@ -89,7 +89,7 @@ DEFAULT = Profile(  # a laptop without network: the simulated users and the stan
 )
 
 SMOKE = replace(  # does every cell run? Its numbers mean nothing
-    DEFAULT, name="smoke", n_users=40, n_test=20, n_map_users=40, steps=30, learning_rate=1e-2, bootstrap=1000
+    DEFAULT, name="smoke", n_users=20, n_test=20, n_map_users=20, steps=20, learning_rate=1e-2, bootstrap=1000
 )
 
 LAPTOP = replace(  # real LaMP and a real LLM on a processor: a subset of the users, a small LLM

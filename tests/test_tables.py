@@ -13,6 +13,7 @@ from pplug.study.paper import RIVALS_TEST
 from pplug.study.scores import by_length, error_removed, gain_lines, gains, over, row_names, score, seeds_by_users
 from pplug.study.tables import (
     ablation_table,
+    again_table,
     cost_table,
     duel_table,
     full_table,
@@ -84,6 +85,17 @@ def test_the_score_table_has_the_papers_numbers_in_columns_of_their_own():
 def test_the_subset_table_shows_every_row_on_the_subset():
     lines = subset_table(RECORDS).splitlines()
     assert any("bm25 | 0.000" in line for line in lines) and any("lora | 0.250" in line for line in lines)
+
+
+def test_a_cell_run_again_is_held_against_its_record():
+    again = [record("controls", 1, instruction=np.zeros(USERS), plug=np.tile([0.5, 0.75], USERS // 2))]
+    lines = again_table(RECORDS, again).splitlines()
+    assert f"| {INSTRUCTION} | 1 | 0 of 30 | +0.0000 (+0.0000 … +0.0000) | 0 |" in lines
+    assert f"| {PLUG} | 1 | 15 of 30 | +0.1250 (+0.1250 … +0.1250) | 1 |" in lines
+    errors = [record("controls", task="LaMP-3", plug=np.full(9, value)) for value in (1.0, 0.0)]
+    assert "| 9 of 9 | +1.0000" in again_table(errors[:1], errors[1:]), "a smaller error is better"
+    with pytest.raises(ValueError, match="not enough values"):
+        again_table(RECORDS, [again[0] | {"data_hash": "another"}])
 
 
 def test_three_equal_groups_by_history_length():

@@ -10,7 +10,7 @@ from pplug.data.tasks import LOWER_IS_BETTER, TASKS
 from pplug.method.llm_loading import SHIPPED
 from pplug.study.plan import needs, plug_parameters
 from pplug.study.records import FOLDER, load_records, markdown
-from pplug.study.tables import cost_table, gain_table, main_table, score_table, verdict_table
+from pplug.study.tables import again_table, cost_table, gain_table, main_table, score_table, verdict_table
 
 README = FOLDER.parent / "README.md"
 GOALS = {
@@ -107,6 +107,7 @@ TABLES = {
     "compare": lambda: score_table(compare_records()),
     "verdicts": lambda: verdict_table(compare_records()),
     "costs": lambda: cost_table(compare_records()),
+    "again": lambda: again_table(compare_records(), load_records("again-default")),
 }
 
 

@@ -1,6 +1,8 @@
 """The records of `python -m pplug compare` → Markdown tables of scores, gains and costs; no number is typed."""
 
-from pplug.data import LOWER_IS_BETTER, TASKS, Interval
+import numpy as np
+
+from pplug.data import LOWER_IS_BETTER, TASKS, Interval, gain
 from pplug.study.names import (
     ABLATIONS,
     BASELINES,
@@ -132,6 +134,31 @@ def ablation_table(records: list[dict], group: str, standard: str = STANDARD) ->
             cells.append(f"{score(found, row).mean:.3f}{told}" if own else "–")
         lines.append([row, *cells, "; ".join(str(len(of_row(found, row))) for found in tasks.values())])
     return markdown(["", *(f"{task} {metric_label(task)}" for task in tasks), "seeds"], lines)
+
+
+def again_table(records: list[dict], again: list[dict]) -> str:
+    """What came out where cells were run again: for each row, how many users score otherwise, and by how much.
+
+    Args:
+        records: The records that are shown elsewhere.
+        again: Records of some of the same cells.
+    """
+    found: dict[str, list[tuple[int, int, Interval]]] = {}
+    for record in again:
+        key = {name: record[name] for name in ("task", "group", "seed", "data_hash")}
+        (before,) = (old for old in records if key.items() <= old.items())
+        for row in record["scores"]:
+            now, then = np.array(record["scores"][row]), np.array(before["scores"][row])
+            better = gain(TASKS[record["task"]].metrics[0], now, then)
+            found.setdefault(row, []).append((int((now != then).sum()), len(now), better))
+    lines = []
+    for row, cells in found.items():
+        others, users = (sum(column) for column in list(zip(*cells, strict=True))[:2])
+        means, apart = [cell[2].mean for cell in cells], sum(cell[2].excludes_zero for cell in cells)
+        told = f"{np.mean(means):+.4f} ({min(means):+.4f} … {max(means):+.4f})"
+        lines.append([row, str(len(cells)), f"{others} of {users:,}", told, str(apart)])
+    head = ["", "cells", "users with another score", "better by, mean (least … most)", "intervals without zero"]
+    return markdown(head, lines)
 
 
 def _notes(records: list[dict]) -> list[str]:
