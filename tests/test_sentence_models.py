@@ -208,3 +208,26 @@ def test_the_copy_to_train_gives_of_queries_what_the_encoder_does(tmp_path):
     short = load_encoder(save(tmp_path / "short", pooled(tmp_path / "b"), truncate_dim=4), device="cpu")
     with pytest.raises(InputError, match="truncated: use train_input_encoder=False"):
         query_backbone(short)
+
+
+@pytest.mark.parametrize(("kind", "chat"), [("llama", True), ("qwen", False)])
+def test_an_llms_first_layers_give_the_mean_of_their_hidden_states(kind, chat, tmp_path, capfd):
+    """Of the text alone, without the line break in front and without a chat template."""
+    import tiny
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    folder = str(tiny.save_llm(kind, tmp_path, chat=chat))
+    encoder = load_encoder(f"{folder}:1", device="cpu")
+    assert "UNEXPECTED" not in "".join(capfd.readouterr())
+    texts = ["one two three", "four", "a headline for the article"]
+    found = encode_texts(encoder, texts)
+    llm, tokenizer = AutoModelForCausalLM.from_pretrained(folder).eval(), AutoTokenizer.from_pretrained(folder)
+    for text, vector in zip(texts, found, strict=True):
+        ids = encoder.module.tokenizer("\n" + text)["input_ids"]
+        front = int(encoder.features([text])["prompt_length"][0])
+        assert not tokenizer.decode(ids[:front]).strip() and tokenizer.decode(ids[front:]) == f"{text}</s>"
+        with torch.no_grad():
+            hidden = llm.model(torch.tensor([ids]), output_hidden_states=True).hidden_states[1][0, front:]
+        expected = torch.nn.functional.normalize(hidden.mean(dim=0), dim=0)
+        np.testing.assert_allclose(vector, expected, atol=1e-5)
+    assert encoder.key != load_encoder(f"{folder}:2", device="cpu").key

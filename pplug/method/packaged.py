@@ -53,20 +53,20 @@ def _convert(source: Path, folder: Path) -> None:
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
-    place = {"pretrained_model_name_or_path": source.parent, "gguf_file": source.name}
+    folder_of, name = source.parent, source.name
     parts = iter(track(("config", "weights", "tokenizer"), label="making SmolLM2 ready, once"))
     # transformers' own bar would stay in a notebook.
     with no_loading_bars(), patch("transformers.modeling_gguf_pytorch_utils.tqdm", lambda tensors, **_: tensors):
         next(parts)
-        config = AutoConfig.from_pretrained(**place)
+        config = AutoConfig.from_pretrained(folder_of, gguf_file=name)
         if hasattr(config, "quantization_config"):  # with it, transformers refuses to save
             del config.quantization_config
         next(parts)
-        read = AutoModelForCausalLM.from_pretrained(**place, dtype=torch.float32)
+        read = AutoModelForCausalLM.from_pretrained(folder_of, gguf_file=name, dtype=torch.float32)
         llm = AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16)
         llm.load_state_dict(read.state_dict())
         llm.tie_weights()
         llm.save_pretrained(folder)
         next(parts)
-        AutoTokenizer.from_pretrained(**place).save_pretrained(folder)
+        AutoTokenizer.from_pretrained(folder_of, gguf_file=name).save_pretrained(folder)
     next(parts, None)

@@ -63,10 +63,26 @@ def first_layers(source: str, layers: int, device: str | None, options: dict) ->
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
     from torch import nn
+    from transformers.utils import logging
 
-    transformer = Transformer(source, model_kwargs=options, config_kwargs={"num_hidden_layers": layers})
+    reads = {
+        "text": {"method": "forward", "method_output_name": "last_hidden_state"}
+    }  # else, chat turns by its template
+    config, before = {"num_hidden_layers": layers}, logging.get_verbosity()
+    logging.set_verbosity_error()  # it would list each layer that is left out
+    try:
+        transformer = Transformer(
+            source,
+            model_kwargs=options,
+            config_kwargs=config,
+            modality_config=reads,
+            module_output_name="token_embeddings",
+        )
+    finally:
+        logging.set_verbosity(before)
     transformer.model.norm = nn.Identity()
-    transformer.tokenizer.pad_token = transformer.tokenizer.pad_token or transformer.tokenizer.eos_token
+    tokenizer = transformer.tokenizer
+    tokenizer.padding_side, tokenizer.pad_token = "right", tokenizer.pad_token or tokenizer.eos_token
     pooling = Pooling(transformer.get_embedding_dimension(), "mean", include_prompt=False)
     prompts = {"query": FIRST, "document": FIRST}
     return SentenceTransformer(modules=[transformer, pooling], device=device, prompts=prompts)
