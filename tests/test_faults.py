@@ -17,9 +17,9 @@ from effort import cases
 
 pytestmark = [pytest.mark.long, pytest.mark.skipif(not hasattr(os, "fork"), reason="jobs are forked")]
 KILLS = {
-    "encoding": cases(usual=5, nightly=100),
-    "training": cases(usual=5, nightly=100),
-    "comparing": cases(usual=2, nightly=100),
+    "encoding": cases(usual=3, nightly=100),
+    "training": cases(usual=3, nightly=100),
+    "comparing": cases(usual=1, nightly=100),
     "writing": cases(usual=8, nightly=100),
 }
 FULL = {  # disks

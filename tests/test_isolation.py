@@ -11,7 +11,7 @@ from pplug.method.batches import collate
 from pplug.method.personalized import build
 
 pytestmark = pytest.mark.long
-CASES = cases(usual=65, nightly=2600)  # batches, times four: two kinds of LLM, greedy and beam
+CASES = cases(usual=30, nightly=2600)  # batches, times four: two kinds of LLM, greedy and beam
 WORDS = ("one", "two", "three", "four", "headline", "the")
 TOLERANCE = 1e-4  # of the largest number; padding changes the order in which numbers are added
 

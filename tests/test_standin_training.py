@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from effort import cases
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -152,7 +153,7 @@ FIRST = 30  # of the recorded users: the others take their time and say the same
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("task", cases(usual=["LaMP-3", "LaMP-4"], nightly=list(TASKS)))
 def test_the_shipped_weights_give_the_recorded_scores(shipped, task):
     recorded = json.loads((SHIPPED / "scores.json").read_text())[task]
     measured = check(*shipped, simulated_writers(task, FIRST, HELD_OUT_SEED, HELD_OUT_PREFIX))

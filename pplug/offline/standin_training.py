@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from pathlib import Path
 
-from pplug.base import no_loading_bars
+from pplug.base import has_bfloat16, no_loading_bars
 from pplug.data import fixed_parts
 from pplug.offline.curriculum import Recipe, Writer, training_pair
 from pplug.offline.standin_minilm import new_minilm
@@ -174,7 +174,7 @@ def _loss(model, tokenizer, prompts: list[list[int]], targets: list[list[int]]):
     kept = labels["attention_mask"].bool()
     labels = labels["input_ids"].masked_fill(~kept, -100)
     given = model.prepare_decoder_input_ids_from_labels(labels)
-    with torch.autocast("cpu", dtype=torch.bfloat16):
+    with torch.autocast("cpu", torch.bfloat16, enabled=has_bfloat16("cpu")):
         logits = model(**inputs, decoder_input_ids=given).logits
     each = torch.nn.functional.cross_entropy(logits.float().transpose(1, 2), labels, reduction="none")
     return (each.sum(1) / kept.sum(1)).mean()
