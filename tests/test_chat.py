@@ -1,5 +1,6 @@
 """Real people's chats as LaMP files; here of invented people, in the data set's form."""
 
+import importlib.util
 import json
 from importlib.util import find_spec
 
@@ -144,7 +145,7 @@ def test_the_partners_last_turns_are_what_is_replied_to_as_many_as_fit(tmp_path,
 
 
 def test_without_the_package_or_with_another_file_the_command_is_named(monkeypatch):
-    monkeypatch.setattr(chat.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ValueError, match=r"chitchat-dataset: .*pip install --no-deps"):
         chat.chat_folder()
 
@@ -167,5 +168,5 @@ def test_an_altered_file_is_refused(monkeypatch):
     if find_spec("chitchat_dataset") is None:
         pytest.skip("needs the package chitchat-dataset")
     monkeypatch.setattr(chat, "SHA256", "0" * 64)
-    with pytest.raises(ValueError, match=r"dataset.json: expected the file of chitchat-dataset 0\.9\.0"):
+    with pytest.raises(ValueError, match=r"dataset.json: expected the file of chitchat-dataset"):
         chat.chat_folder()

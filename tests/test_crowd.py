@@ -61,7 +61,15 @@ def test_a_number_that_is_the_same_for_all_moves_nobody():
     rows = [np.hstack([tiny.vectors(4, seed, 7), np.full((4, 1), 0.5, np.float16)]) for seed in range(6)]
     projector = CrowdProjector(8, 16)
     projector.learn_crowd(rows)
-    assert projector.features(torch.from_numpy(rows[0]).float())[:, -1].abs().max() == 0
+    newcomer = torch.from_numpy(rows[0]).float()
+    assert projector.features(newcomer)[:, -1].abs().max() == 0
+    newcomer[:, -1] += 0.01
+    assert projector.features(newcomer)[:, -1].abs().max() < 0.02, "nor a newcomer in whom it is another"
+
+
+def test_without_any_history_there_is_no_crowd():
+    with pytest.raises(ValueError, match="crowd=True: expected training examples with a history"):
+        CrowdProjector(8, 16).learn_crowd([np.zeros((0, 8), np.float16)])
 
 
 def test_only_the_direction_of_the_difference_counts():

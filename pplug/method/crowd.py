@@ -12,6 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from pplug.base import InputError
+
 STEP = 0.05  # δ, in lengths of a soft token: how far the first steps of training move the crowd's tokens
 HIDDEN = 256  # width of the MLP
 SEED_WIDTH = 64  # numbers of the constant that the crowd's tokens are made of
@@ -51,10 +53,17 @@ class CrowdProjector(nn.Module):
 
         Args:
             histories: `[N, D]` of each training example; empty ones do not count.
+
+        Raises:
+            InputError: All of them are empty.
         """
-        means = np.stack([np.asarray(history, dtype=np.float64).mean(axis=0) for history in histories if len(history)])
-        self.mean.copy_(torch.from_numpy(means.mean(axis=0)))
-        self.spread.copy_(torch.from_numpy(means.std(axis=0)).clamp(min=SMALLEST))
+        means = [np.asarray(history, dtype=np.float64).mean(axis=0) for history in histories if len(history)]
+        if not means:
+            raise InputError("crowd=True: expected training examples with a history, all of them are empty")
+        spread = torch.from_numpy(np.std(means, axis=0))
+        self.mean.copy_(torch.from_numpy(np.mean(means, axis=0)))
+        # What is the same for all training users says nothing: divided by next to nothing, it would say everything.
+        self.spread.copy_(torch.where(spread > SMALLEST, spread, 1.0))
 
 
 class Crowd(nn.Module):

