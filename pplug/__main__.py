@@ -128,6 +128,12 @@ def _compare(chosen) -> None:
     run_groups(get_profile(), chosen.tasks, lambda line: print(line, flush=True))
 
 
+def _people(chosen) -> None:
+    from pplug.study.people import run
+
+    run(lambda line: print(line, flush=True))
+
+
 def _write(path: Path, value) -> None:
     from pplug.base import write_text
 
@@ -147,6 +153,7 @@ COMMANDS = {
     "predict": _predict,
     "evaluate": _evaluate,
     "compare": _compare,
+    "people": _people,
 }
 
 if __name__ == "__main__":

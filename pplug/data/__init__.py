@@ -7,6 +7,7 @@ from pplug.data.lamp_files import SPLITS, check_file
 from pplug.data.loading import Data, examples_with_output, held_out_examples, load
 from pplug.data.metrics import example_scores, label_index, macro_f1, tokenizer_name
 from pplug.data.retrieval import BM25_WORD, RETRIEVERS, rank_by_words, retrieve
+from pplug.data.style import HABITS, scaled_style, style, style_distance
 from pplug.data.subsets import subset
 from pplug.data.tasks import (
     LOWER_IS_BETTER,
@@ -27,6 +28,7 @@ from pplug.data.tasks import (
 
 __all__ = [
     "BM25_WORD",
+    "HABITS",
     "LOWER_IS_BETTER",
     "RETRIEVERS",
     "SPLITS",
@@ -58,6 +60,9 @@ __all__ = [
     "query_text",
     "rank_by_words",
     "retrieve",
+    "scaled_style",
+    "style",
+    "style_distance",
     "subset",
     "task_fact",
     "tokenizer_name",

@@ -21,6 +21,23 @@ HABITS = (
     "emoji or smiley",
     "digits",
 )
+SPREADS = (
+    9,
+    0.68,
+    0.044,
+    0.435,
+    0.01,
+    0.018,
+    0.013,
+    0.013,
+    0.012,
+    0.5,
+    0.27,
+    0.5,
+    0.33,
+    0.13,
+    0.011,
+)  # of the replies of chat.py
 LAUGHS = re.compile(r"\b(?:lol|lmao|rofl|(?:a?ha){2,}h?|he(?:he)+)\b", re.IGNORECASE)
 SMILEY = re.compile(r"(?<!\w)[:;=]-?[()DPp]|<3|[\U0001F300-\U0001FAFF\u2600-\u27BF]")
 
@@ -33,6 +50,11 @@ def style(texts: list[str]) -> np.ndarray:
         where a habit is there or not. An empty text has none.
     """
     return np.array([_habits(text) for text in texts], dtype=float).reshape(len(texts), len(HABITS))
+
+
+def scaled_style(texts: list[str]) -> np.ndarray:
+    """The habits of each text in units of about their spread over everyday messages: `[texts, len(HABITS)] float32`."""
+    return (style(texts) / SPREADS).astype(np.float32)
 
 
 def _habits(text: str) -> list[float]:

@@ -13,9 +13,11 @@ from pplug.method.packaged import minilm_folder
 from pplug.method.personalized import PersonalizedLM, build
 from pplug.method.plug_config import PlugConfig
 from pplug.method.predictions import write_predictions
-from pplug.method.prompts import MAX_INPUT, text_ids
+from pplug.method.prompts import MAX_INPUT, target_ids, text_ids
 from pplug.method.release import RELEASE, VISITS
+from pplug.method.saved import read_plug
 from pplug.method.store import remove
+from pplug.method.together import nats_together, train_together
 from pplug.method.training import train
 from pplug.method.user import User
 
@@ -46,18 +48,22 @@ __all__ = [
     "load_encoder",
     "load_llm",
     "minilm_folder",
+    "nats_together",
     "new_tokens",
     "predict",
     "prepare",
     "prepare_example",
     "prompt",
     "prompt_budget",
+    "read_plug",
     "remove",
     "swap_histories",
+    "target_ids",
     "target_nats",
     "text_ids",
     "text_keys",
     "train",
+    "train_together",
     "with_prompts",
     "write_predictions",
 ]

@@ -31,7 +31,7 @@ def predict(model: PromptedLM, examples: list[Example], batch_size: int = 64, **
     Returns:
         One text for each example, in the order given.
     """
-    order = sorted(range(len(examples)), key=lambda i: len(examples[i].input_ids))
+    order = sorted(range(len(examples)), key=lambda i: len(examples[i].before_ids) + len(examples[i].input_ids))
     texts = [""] * len(examples)
     for start in range(0, len(order), batch_size):
         rows = order[start : start + batch_size]

@@ -27,13 +27,13 @@ class Example:
     """One example, ready for batching.
 
     Attributes:
-        input_ids: The input's tokens.
+        input_ids: The input's tokens behind the soft prompt.
         target_ids: The target's tokens; empty where there is no target.
         history: `[N, D]` float16, unit length, oldest first.
         query: `[D]` float16, the input's frozen vector.
         query_text: The text the input encoder reads.
         before_ids: Tokens in front of the soft prompt: the start token, the beginning of a chat model's template, an
-            item as text (the paper's *PPlug + Retrieval*); empty without.
+            item as text (the paper's *PPlug + Retrieval*), or all of the input where the plug's `before` is `answer`.
         features: `[N, H]` float32, the projector's first layer of the history where it is known, as of a served user;
             None where the plug is to compute it.
     """
@@ -73,9 +73,17 @@ def prepare_example(
     most = prompt_budget(model, answer=answer)
     if task is not None:
         text = fit_input(task, text, model.tokenizer, most)
-    before_ids, input_ids = prompt_ids(model.tokenizer, text, model.is_encoder_decoder, most)
+    before_ids, input_ids = _placed(model, text, most)
     ended = [] if target is None else target_ids(model.tokenizer, target, model.is_encoder_decoder)
     return Example(input_ids, ended, history, query, query_text, before_ids)
+
+
+def _placed(model: PromptedLM, text: str, most: int) -> tuple[list[int], list[int]]:
+    """An input's tokens in front of the soft prompt and behind it."""
+    before_ids, input_ids = prompt_ids(model.tokenizer, text, model.is_encoder_decoder, most)
+    if model.plug is not None and model.plug.config.before == "answer":
+        return before_ids + input_ids, []
+    return before_ids, input_ids
 
 
 def prepare(model: PromptedLM, data: Data, examples: list[dict], cache: Path | None = None) -> list[Example]:
@@ -119,7 +127,7 @@ def with_prompts(model: PromptedLM, prepared: list[Example], prompts: list[str])
     """The same examples, but the LLM reads these prompts; query and history stay."""
     changed, most = [], prompt_budget(model, MAX_PROMPT)
     for example, text in zip(prepared, prompts, strict=True):
-        before_ids, input_ids = prompt_ids(model.tokenizer, text, model.is_encoder_decoder, most)
+        before_ids, input_ids = _placed(model, text, most)
         changed.append(replace(example, before_ids=before_ids, input_ids=input_ids))
     return changed
 
@@ -217,27 +225,33 @@ def collate(model: PromptedLM, examples: list[Example], for_generation: bool = F
         if not seq2seq:
             targets = [[-100] * len(example.input_ids) + example.target_ids for example in examples]
         batch["labels"] = pad(targets, -100)[0]
-    plug = model.plug
-    if plug is not None:
-        histories = [example.history if plug.config.user else example.history[:0] for example in examples]
-        rows = [torch.from_numpy(np.asarray(history, dtype=np.float32)) for history in histories]
-        rows.append(torch.zeros(1, plug.config.encoder_width))  # not a user's: a batch is at least one item long
-        history = pad_sequence(rows, batch_first=True)[:-1]
-        keep = torch.arange(history.shape[1]) < torch.tensor([[len(history)] for history in histories])
-        batch |= {"history": history, "history_mask": keep}
-        if plug.config.user and all(example.features is not None for example in examples):
-            features = torch.zeros(len(examples), history.shape[1], plug.config.features_width, device=device)
-            for row, example in enumerate(examples):
-                features[row, : len(example.features)] = example.features
-            batch["history_features"] = features
-        if plug.input_encoder is not None and plug.input_encoder.backbone is not None:
-            batch["query"] = model.encoder.tokenize([example.query_text for example in examples], is_query=True)
-        else:
-            batch["query"] = torch.from_numpy(np.stack([example.query for example in examples]).astype(np.float32))
+    if model.plug is not None:
+        batch |= histories(model, examples)
     if any(example.before_ids for example in examples):
         before = [example.before_ids for example in examples]
         batch["before_ids"], batch["before_mask"] = pad(before, model.tokenizer.pad_token_id, left=True)
     return {name: _to(value, device) for name, value in batch.items()}
+
+
+def histories(model: PromptedLM, examples: list[Example]) -> dict:
+    """What the plug is given of a batch, padded to the longest history: history, mask, features, and the query."""
+    plug = model.plug
+    vectors = [example.history if plug.config.user else example.history[:0] for example in examples]
+    rows = [torch.from_numpy(np.asarray(history, dtype=np.float32)) for history in vectors]
+    rows.append(torch.zeros(1, plug.config.encoder_width))  # not a user's: a batch is at least one item long
+    history = pad_sequence(rows, batch_first=True)[:-1]
+    keep = torch.arange(history.shape[1]) < torch.tensor([[len(history)] for history in vectors])
+    batch = {"history": history, "history_mask": keep}
+    if plug.config.user and all(example.features is not None for example in examples):
+        features = torch.zeros(len(examples), history.shape[1], plug.config.features_width, device=model.llm.device)
+        for row, example in enumerate(examples):
+            features[row, : len(example.features)] = example.features
+        batch["history_features"] = features
+    if plug.input_encoder is not None and plug.input_encoder.backbone is not None:
+        batch["query"] = model.encoder.tokenize([example.query_text for example in examples], is_query=True)
+    else:
+        batch["query"] = torch.from_numpy(np.stack([example.query for example in examples]).astype(np.float32))
+    return {name: _to(value, model.llm.device) for name, value in batch.items()}
 
 
 def _to(value, device):

@@ -27,10 +27,13 @@ class CrowdProjector(nn.Module):
         width: D.
         llm_width: H.
         soft_tokens: P.
+        dropout: Share of a user's numbers that is left out at each step of training. There are few people to learn
+            from, each of whom a network could know by heart.
     """
 
-    def __init__(self, width: int, llm_width: int, soft_tokens: int = 1):
+    def __init__(self, width: int, llm_width: int, soft_tokens: int = 1, dropout: float = 0.0):
         super().__init__()
+        self.dropout = dropout
         self.register_buffer("mean", torch.zeros(width))
         self.register_buffer("spread", torch.ones(width))
         self.hidden = nn.Linear(width, HIDDEN)
@@ -45,6 +48,7 @@ class CrowdProjector(nn.Module):
     def out(self, pooled: Tensor) -> Tensor:
         """`MLP(pooled, at unit length)`: `[..., D]` → `[..., P·H]`."""
         unit = nn.functional.normalize(pooled, dim=-1, eps=SMALLEST)
+        unit = nn.functional.dropout(unit, self.dropout, self.training)
         return self.last(nn.functional.gelu(self.hidden(unit)))
 
     @torch.no_grad()

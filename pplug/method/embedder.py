@@ -152,8 +152,8 @@ class Plug(nn.Module):
         if config.crowd:
             self.crowd = Crowd(H, config.soft_tokens)
         if config.user:
-            kind = CrowdProjector if config.crowd else Projector
-            self.projector = kind(config.encoder_width, H, config.soft_tokens)
+            sizes = (config.encoder_width, H, config.soft_tokens)
+            self.projector = CrowdProjector(*sizes, config.dropout) if config.crowd else Projector(*sizes)
             # For an empty history; `Σ` over nothing would drop even the bias. Set below.
             self.no_history = nn.Parameter(torch.empty(config.soft_tokens, H))
             if config.pooling == "attention":

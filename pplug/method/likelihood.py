@@ -26,9 +26,9 @@ def target_nats(model: PromptedLM, examples: list[Example], batch_size: int = 16
         rows = order[start : start + batch_size]
         batch = collate(model, [examples[i] for i in rows])
         labels = batch.pop("labels")
-        logits = run_llm(model.llm, *model.join(**batch), labels).logits[:, -labels.shape[1] :].float()
-        if not model.is_encoder_decoder:  # position t predicts token t + 1
-            logits, labels = logits[:, :-1], labels[:, 1:]
+        logits, n = run_llm(model.llm, *model.join(**batch), labels).logits.float(), labels.shape[1]
+        if not model.is_encoder_decoder:  # a position predicts the next token; the first may stand behind a soft token
+            logits, labels = logits[:, -n - 1 : -1], labels[:, -(logits.shape[1] - 1) :]
         each = torch.nn.functional.cross_entropy(logits.transpose(1, 2), labels, reduction="none")  # 0 where -100
         nats[rows], tokens[rows] = each.sum(1).double().cpu(), (labels != -100).sum(1).cpu()
     return nats, tokens

@@ -7,14 +7,16 @@ import torch
 from torch import Tensor
 
 import pplug.method.answering as answering
+from pplug.base import InputError
 from pplug.data import Task, get_task, task_fact
 from pplug.method.embedder import Plug
-from pplug.method.encoders import Encoder, load_encoder, query_backbone
+from pplug.method.encoders import Encoder, load_encoder
 from pplug.method.hub import plug_file, push
 from pplug.method.llm_loading import embedding_norm, load_llm
 from pplug.method.model import PromptedLM
 from pplug.method.plug_config import PlugConfig
 from pplug.method.saved import check_weights, facts_of, load_parts, read_plug, write_plug
+from pplug.method.sentence_models import query_backbone
 from pplug.method.user import User, build_users
 
 
@@ -171,6 +173,8 @@ def build(llm, tokenizer, encoder: Encoder, config: PlugConfig | None = None, fa
         width = llm.get_input_embeddings().weight.shape[1]
         measured = {"encoder_width": encoder.width, "llm_width": width, "embedding_norm": embedding_norm(llm)}
         config = PlugConfig(**(measured | choices))
+    if config.before == "answer" and llm.config.is_encoder_decoder:
+        raise InputError('before="answer": expected a decoder-only LLM; of this one the decoder reads no soft prompt')
     trains_backbone = config.train_input_encoder and config.user and config.pooling == "attention"
     backbone = query_backbone(encoder) if trains_backbone else None
     return PersonalizedLM(llm, tokenizer, Plug(config, backbone), encoder, facts).eval()

@@ -5,6 +5,7 @@ from dataclasses import dataclass, fields
 from pplug.base import InputError, is_value, shown
 
 POOLINGS = ("attention", "mean", "last", "max")
+PLACES = ("input", "answer")
 
 
 KINDS = {  # type of a field: its check, and what an error expects
@@ -39,6 +40,9 @@ class PlugConfig:
         instruction_divisor: What the instruction embedding is divided by where tokens are not normalised (the release:
             7.0); of a normalised one, only the direction counts.
         crowd: Whether there are soft tokens for everyone, which the user embedding moves (crowd.py); not in the paper.
+        dropout: Share of a user's numbers that a `crowd` plug leaves out at each step of its training.
+        before: What the soft prompt stands in front of: `input` (the paper's), or `answer`, behind all that a
+            decoder-only LLM is asked. Then nothing that is asked depends on the user, and is computed once for all.
             With `user=False` it is prompt tuning with as many soft tokens.
         max_history: Most items of a history that are used, the newest ones; 0 uses all.
     """
@@ -59,6 +63,8 @@ class PlugConfig:
     normalise: bool = True
     instruction_divisor: float = 1.0
     crowd: bool = False
+    dropout: float = 0.0
+    before: str = "input"
     max_history: int = 0
 
     @property
@@ -71,11 +77,17 @@ class PlugConfig:
             check, what = KINDS[field.type]
             least = 0 if field.name in ("top_k", "max_history") else 1
             value = getattr(self, field.name)
+            if field.name == "dropout" and value == 0:
+                continue
             if not check(value) or (field.type is int and value < least):
                 what = what.format(least=least)
                 raise InputError(f"{field.name}: expected {what}, found {shown(repr(value))}")
         if self.pooling not in POOLINGS:
             raise InputError(f"unknown pooling {shown(self.pooling)!r}: expected one of {', '.join(POOLINGS)}")
+        if self.before not in PLACES:
+            raise InputError(f"before: expected one of {', '.join(PLACES)}, found {shown(repr(self.before))}")
+        if self.dropout >= 1 or (self.dropout and not (self.crowd and self.user)):
+            raise InputError("dropout: expected a share below 1, of a plug with crowd=True and a user embedding")
         if self.top_k and self.pooling != "attention":
             raise InputError(f"top_k selects by attention weight: it needs pooling 'attention', not {self.pooling!r}")
         if not (self.user or self.instruction or self.crowd):

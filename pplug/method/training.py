@@ -71,8 +71,7 @@ def train(
     examples, dev = _ready(model, examples, "training example"), _ready(model, dev, "dev example")
     if not examples:
         raise InputError("there are no training examples")
-    if model.plug.config.crowd and model.plug.config.user:
-        model.plug.projector.learn_crowd([example.history for example in examples])
+    learn_crowd(model, examples)
     settings = {"steps": steps, "batch_size": batch_size, "learning_rate": learning_rate, "seed": seed}
     settings |= {"patience": patience, "examples": examples_hash(examples), "dev": examples_hash(dev)}
     settings |= {"plug": asdict(model.plug.config)}
@@ -139,6 +138,12 @@ def train(
         if folder and trainer.is_world_process_zero():
             write_curve(out / "loss.csv", curve)
     return curve
+
+
+def learn_crowd(model: PromptedLM, examples: Sequence[Example]) -> None:
+    """Tell a plug of the crowd's form (crowd.py) who the crowd is: those it is trained on. Others need nothing."""
+    if model.plug.config.crowd and model.plug.config.user:
+        model.plug.projector.learn_crowd([example.history for example in examples])
 
 
 def _ready(model: PromptedLM, examples: Sequence, name: str) -> list[Example]:
