@@ -6,7 +6,7 @@ for each plug is its soft prompt and the answer. K plugs, B examples, P soft tok
 """
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -36,8 +36,6 @@ def losses(llm, tokenizer, softs: list[Tensor], examples: Sequence[Example]) -> 
     """
     device, most = llm.device, max(soft.shape[1] for soft in softs)
     table, at_once = llm.get_input_embeddings(), len(softs)
-    fronts = pad([example.before_ids for example in examples], tokenizer.pad_token_id, left=True)
-    front, front_mask = (part.to(device) for part in fronts)
     rest, rest_mask = pad([e.input_ids + e.target_ids for e in examples], tokenizer.pad_token_id, left=True)
     longest = max(len(example.target_ids) for example in examples)
     labels = pad([example.target_ids for example in examples], -100, left=True)[0].to(device)
@@ -49,13 +47,9 @@ def losses(llm, tokenizer, softs: list[Tensor], examples: Sequence[Example]) -> 
     # All padding goes to the left: the targets' ends meet, and logits are computed there alone.
     order = mask.argsort(dim=1, stable=True)
     joined, mask = joined.gather(1, order[..., None].expand_as(joined)), mask.gather(1, order)
-    past = None
-    if front.shape[1]:
-        with torch.no_grad():
-            places = (front_mask.cumsum(-1) - 1).clamp(min=0)
-            given = {"attention_mask": front_mask, "position_ids": places, "use_cache": True, "logits_to_keep": 1}
-            past = llm(inputs_embeds=table(front), **given).past_key_values
-            past.batch_repeat_interleave(at_once)
+    past, front_mask = _read_once(llm, tokenizer, [example.before_ids for example in examples])
+    if past is not None:
+        past.batch_repeat_interleave(at_once)
         mask = torch.cat([front_mask.repeat_interleave(at_once, 0), mask], dim=1)
     places = (mask.cumsum(-1) - 1).clamp(min=0)[:, -joined.shape[1] :]
     given = {"attention_mask": mask, "position_ids": places, "past_key_values": past, "logits_to_keep": longest + 1}
@@ -65,6 +59,31 @@ def losses(llm, tokenizer, softs: list[Tensor], examples: Sequence[Example]) -> 
     each = torch.nn.functional.cross_entropy(logits[chosen].float(), labels[chosen], reduction="none")
     nats = torch.zeros(len(labels), device=device).index_add(0, chosen.nonzero()[:, 0], each)
     return nats.view(-1, at_once).T, (labels[::at_once] != -100).sum(1)
+
+
+@torch.no_grad()
+def _read_once(llm, tokenizer, fronts: list[list[int]]):
+    """Keys and values of what stands in front of the soft prompts, and its mask `[B, T0]`; None where nothing does.
+
+    What all of them begin with, as a chat template does, is read for one of them.
+    """
+    least, most = min(fronts), max(fronts)  # what these two begin with, all do that stand between them
+    shared = least[: next((i for i, (a, b) in enumerate(zip(least, most, strict=False)) if a != b), len(least))]
+    past, mask = None, torch.ones(1, 0, dtype=torch.long, device=llm.device)
+    for rows in ([shared], [front[len(shared) :] for front in fronts]):
+        if not any(rows):
+            continue
+        ids, own = (part.to(llm.device) for part in pad(rows, tokenizer.pad_token_id, left=True))
+        mask = torch.cat([mask.expand(len(rows), -1), own], dim=1)
+        if past is not None:
+            past.batch_repeat_interleave(len(rows))
+        places = (mask.cumsum(-1) - 1).clamp(min=0)[:, -ids.shape[1] :]
+        given = {"attention_mask": mask, "position_ids": places, "use_cache": True, "logits_to_keep": 1}
+        past = llm(inputs_embeds=llm.get_input_embeddings()(ids), past_key_values=past, **given).past_key_values
+    if past is not None and len(mask) < len(fronts):  # they are alike to their ends
+        past.batch_repeat_interleave(len(fronts))
+        mask = mask.expand(len(fronts), -1)
+    return past, mask
 
 
 def soft_prompts(models: list[PromptedLM], some: list[Sequence[Example]]) -> list[Tensor]:
@@ -87,6 +106,7 @@ def train_together(
     batch_size: int = 32,
     learning_rate: float = 2e-3,
     seed: int = 0,
+    log: Callable[[str], None] | None = None,
 ) -> list[list[float]]:
     """Train several plugs for one decoder-only LLM, each as it would be alone, at a fraction of the cost.
 
@@ -100,6 +120,7 @@ def train_together(
         batch_size: Examples a step.
         learning_rate: Peak rate.
         seed: Of order, subsampling of histories, and dropout. (The plugs' initial weights are the caller's.)
+        log: Told the losses, ten times.
 
     Returns:
         For each model the loss of each step, nats per token.
@@ -131,6 +152,8 @@ def train_together(
             torch.nn.utils.clip_grad_norm_(model.plug.parameters(), 1.0)
             optimizer.step(), schedule.step(), optimizer.zero_grad()
         curves.append(loss.detach())
+        if log is not None and len(curves) % max(1, steps // 10) == 0:
+            log(f"step {len(curves)}: " + " ".join(f"{value:.3f}" for value in loss.tolist()))
     for model in models:
         check_finite_weights(model.plug, steps, learning_rate)
         model.eval()
@@ -166,7 +189,7 @@ def _batches(examples: list[Example], order: list[int], batch_size: int, seed: i
     rng, batches = random.Random(seed), []
     for start in range(0, len(order), CHUNK * batch_size):
         chunk = range(start, min(start + CHUNK * batch_size, len(order)))
-        rows = sorted(chunk, key=lambda visit: _length(examples[order[visit]]))
+        rows = sorted(chunk, key=lambda visit: len(examples[order[visit]].target_ids))  # all that each plug reads
         some = [rows[at : at + batch_size] for at in range(0, len(rows), batch_size)]
         batches += rng.sample(some, len(some))
     return batches
