@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pplug.data.intervals import Interval, bootstrap_corpus, bootstrap_mean, gain, paired_test
+from pplug.data.intervals import Interval, bootstrap_corpus, bootstrap_mean, bootstrap_ratio, gain, paired_test
 from pplug.data.metrics import corpus_scores, example_scores
 from pplug.data.tasks import MOVIE_TAGS, TASKS
 
@@ -175,3 +175,27 @@ def test_a_gain_is_positive_when_better(metric, sign):
     assert gain(metric, higher, lower, resamples=50).mean == pytest.approx(sign)
     assert gain(metric, lower, higher, resamples=50).mean == pytest.approx(-sign)
     assert gain(metric, higher, lower, resamples=50, seed=3) == gain(metric, higher, lower, resamples=50, seed=3)
+
+
+def test_a_ratio_is_of_sums_and_large_users_count_more():
+    values, sizes = np.array([1.0, 9.0]), np.array([1.0, 3.0])
+    found = bootstrap_ratio(values, sizes)
+    assert found.mean == pytest.approx(10 / 4)
+    assert 1 <= found.low <= found.mean <= found.high <= 3
+
+
+def test_a_ratio_of_equal_sizes_is_the_mean():
+    values = np.stack([users(30, 0.3), users(30, 0.3, 1)])
+    ratio, mean = bootstrap_ratio(values, np.ones(30)), bootstrap_mean(values)
+    assert (ratio.mean, ratio.low, ratio.high) == pytest.approx((mean.mean, mean.low, mean.high))
+    assert ratio.p == pytest.approx(paired_test(values, np.zeros((2, 30))).p)
+
+
+def test_the_interval_of_a_ratio_holds_the_truth_in_about_95_of_100_draws():
+    rng, hits = np.random.default_rng(0), 0
+    for draw in range(200):
+        sizes = rng.integers(5, 60, size=60).astype(float)
+        values = 0.05 * sizes + rng.normal(size=60) * np.sqrt(sizes)
+        found = bootstrap_ratio(values, sizes, resamples=200, seed=draw)
+        hits += found.low <= 0.05 <= found.high
+    assert 0.9 <= hits / 200 <= 0.99

@@ -5,12 +5,15 @@
 
 import json
 import re
+from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
 
 import nbformat
 import pytest
 
+from pplug.base import package_file, read_json
+from pplug.sources.chat import SHA256
 from tools import execution, notebooks
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -136,6 +139,25 @@ def test_links_lead_somewhere(path, notebook):
             assert (path.parent / target.split("#")[0]).exists(), target
 
 
+def runs(text: str) -> set[tuple[str, ...]]:
+    """Every eight words in a row, whatever their case and marks."""
+    words = re.findall(r"\w+", text.lower())
+    return {tuple(words[at : at + 8]) for at in range(len(words) - 7)}
+
+
+def test_no_real_persons_sentence_is_in_the_repository():
+    """The chats of real people are read, counted and drawn, but nothing that they wrote is shown."""
+    if find_spec("chitchat_dataset") is None:
+        pytest.skip("needs the package chitchat-dataset, see packaged.txt")
+    paths = [ROOT / "README.md", *ROOT.glob("results/**/*.json"), *ROOT.glob("pplug/**/*.py"), *ROOT.glob("tests/*.py")]
+    shown = set().union(*(runs(path.read_text(encoding="utf-8")) for path in paths))
+    for path in PATHS:
+        shown |= set().union(*map(runs, texts(nbformat.read(path, as_version=4))))
+    chats = read_json(package_file("chitchat-dataset", "dataset.json", SHA256)).values()
+    said = (message["text"] for chat in chats for turn in chat["messages"] for message in turn)
+    assert not [text for text in said if not shown.isdisjoint(runs(text))]
+
+
 # The rules must find what they are there to find, also while there are few notebooks to try them on.
 
 
@@ -154,3 +176,9 @@ def test_other_paths_are_not(text):
 @pytest.mark.parametrize("text", ["10%|#  | 1/10", "[00:01<00:09, 1.2it/s]", "a\rb"])
 def test_progress_bars_are_found(text):
     assert PROGRESS.search(text)
+
+
+def test_a_sentence_is_found_whatever_its_case_and_marks():
+    said = "I said: you would never, ever guess what we did!"
+    assert not runs(f"| she | {said.upper()} |").isdisjoint(runs(said))
+    assert runs(said).isdisjoint(runs("you would never guess what we did yesterday, said I, ever"))

@@ -231,3 +231,19 @@ def test_an_llms_first_layers_give_the_mean_of_their_hidden_states(kind, chat, t
         expected = torch.nn.functional.normalize(hidden.mean(dim=0), dim=0)
         np.testing.assert_allclose(vector, expected, atol=1e-5)
     assert encoder.key != load_encoder(f"{folder}:2", device="cpu").key
+
+
+def test_the_habits_stand_behind_the_models_own_numbers(tmp_path):
+    """And what is kept on disk is the model's alone: the same, with habits and without."""
+    import tiny
+
+    from pplug.data import HABITS, scaled_style
+
+    folder = str(tiny.save_llm("llama", tmp_path / "llm"))
+    plain, both = (load_encoder(f"{folder}:1{more}", device="cpu") for more in ("", "+style"))
+    texts = ["One two three!", "four lol", "One two three!"]
+    vectors, found = encode(plain, texts, tmp_path), encode(both, texts, tmp_path)
+    assert (both.key, both.model_width, both.width) == (plain.key, plain.width, plain.width + len(HABITS))
+    np.testing.assert_array_equal(found[:, : plain.width], vectors)
+    np.testing.assert_allclose(found[:, plain.width :], scaled_style(texts), rtol=1e-2)
+    np.testing.assert_allclose(encode_texts(both, texts), found, atol=2e-2)

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pplug.data.style import HABITS, style, style_distance
+from pplug.data.style import HABITS, SPREADS, scaled_style, style, style_distance
 
 
 def habit(text: str, name: str) -> float:
@@ -50,3 +50,9 @@ def test_the_distance_is_in_spreads_of_the_crowd():
     only_words = np.zeros(len(HABITS))
     only_words[0] = 2.0
     assert style_distance(["a b c"], ["a"], only_words)[0] == 1
+
+
+def test_scaled_habits_are_the_habits_in_other_units():
+    texts = ["Well, I am fine.", "lol ok"]
+    np.testing.assert_allclose(scaled_style(texts) * np.array(SPREADS), style(texts), rtol=1e-5)
+    assert len(SPREADS) == len(HABITS)

@@ -1,7 +1,7 @@
 """Tasks, LaMP's files as examples and one history table, metrics, intervals, retrieval. No neural network in here."""
 
 # What other rooms use of this one; inside it, modules import each other directly.
-from pplug.data.intervals import Interval, bootstrap_corpus, bootstrap_mean, gain
+from pplug.data.intervals import Interval, bootstrap_corpus, bootstrap_mean, bootstrap_ratio, gain
 from pplug.data.items import as_text, clean_items
 from pplug.data.lamp_files import SPLITS, check_file
 from pplug.data.loading import Data, examples_with_output, held_out_examples, load
@@ -39,6 +39,7 @@ __all__ = [
     "as_text",
     "bootstrap_corpus",
     "bootstrap_mean",
+    "bootstrap_ratio",
     "build_input",
     "check_file",
     "clean_items",

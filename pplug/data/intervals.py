@@ -40,6 +40,24 @@ def bootstrap_mean(values: np.ndarray, resamples: int = 2000, seed: int = 0) -> 
     return Interval(float(values.mean()), float(low), float(high))
 
 
+def bootstrap_ratio(values: np.ndarray, sizes: np.ndarray, resamples: int = 2000, seed: int = 0) -> Interval:
+    """A sum over users by the sum of their sizes, such as nats per token, with a 95 % interval and a p-value.
+
+    Args:
+        values: `[users]` or `[seeds, users]`, each user's sum: of a difference, where two ways are compared.
+        sizes: `[users]`, above 0, such as tokens.
+        resamples: Of the bootstrap over users and seeds, and of the sign-flip test over users.
+        seed: Of both.
+    """
+    values, sizes = np.atleast_2d(np.asarray(values, dtype=float)), np.asarray(sizes, dtype=float)
+    seeds, users = _draws(*values.shape, resamples, seed)
+    low, high = np.quantile(((users @ values.T) * seeds).sum(axis=1) / (users @ sizes), [0.025, 0.975])
+    by_user = values.mean(axis=0)
+    extreme = np.abs(_signs(len(sizes), resamples, seed) @ by_user) >= abs(by_user.sum()) - 1e-9
+    p = float((extreme.sum() + 1) / (resamples + 1))
+    return Interval(float(by_user.sum() / sizes.sum()), float(low), float(high), p)
+
+
 @functools.lru_cache(maxsize=32)
 def _draws(n_seeds: int, n_users: int, resamples: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """How often each resample draws each seed and each user, as shares: `[resamples, seeds]`, `[resamples, users]`."""

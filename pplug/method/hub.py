@@ -4,10 +4,11 @@ import re
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from pplug.base import SHOWN, write_text
+from pplug.base import PACKAGE, SHOWN, write_text
 from pplug.method.card import model_card
 from pplug.method.saved import FILE, facts_of, write_plug
 
+SHIPPED_PLUGS = {"chat": PACKAGE / "weights" / "chat"}  # name → folder
 REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
 
 
@@ -18,6 +19,8 @@ def plug_file(folder_or_repo: str | Path) -> Path:
         FileNotFoundError: It is the id of a repository, and there is no such plug on the hub, or it is not reached.
     """
     folder = Path(folder_or_repo)
+    if not folder.exists():
+        folder = SHIPPED_PLUGS.get(str(folder_or_repo), folder)
     if folder.exists() or not REPOSITORY.fullmatch(str(folder_or_repo)):
         return folder / FILE
     from huggingface_hub import hf_hub_download

@@ -104,8 +104,12 @@ class PersonalizedLM(PromptedLM):
         """
         return answering.prompt_embeds(self, text, user)
 
-    def save_pretrained(self, folder: str | Path) -> Path:
+    def save_pretrained(self, folder: str | Path, half: bool = False) -> Path:
         """Write the plug alone, as one file `plug.safetensors`: weights, config, and what it was trained with.
+
+        Args:
+            folder: Where to.
+            half: Whether to keep the weights in half precision, which takes half of the space.
 
         Returns:
             The folder.
@@ -113,7 +117,7 @@ class PersonalizedLM(PromptedLM):
         Raises:
             InputError: A weight is not finite; what was saved before is untouched.
         """
-        write_plug(Path(folder), self.plug, self.state_dict(), facts_of(self))
+        write_plug(Path(folder), self.plug, self.state_dict(), facts_of(self), half)
         return Path(folder)
 
     def push_to_hub(self, repo_id: str, **options) -> str:
@@ -134,7 +138,8 @@ class PersonalizedLM(PromptedLM):
         """Load a saved plug together with its LLM and its encoder.
 
         Args:
-            folder_or_repo: The folder `save_pretrained` wrote, or the id of a hub repository, `"owner/name"`.
+            folder_or_repo: The folder `save_pretrained` wrote; or the id of a hub repository, `"owner/name"`; or
+                `"chat"`, the plug for SmolLM2 that ships with the project, trained on real people's chats.
             llm: The name or folder of the plug's LLM, or the loaded LLM itself, which several plugs can share; None for
                 the name in the plug, at the commit it was trained with.
             tokenizer: The LLM's; needed where `llm` is loaded already.

@@ -49,8 +49,8 @@ def facts_of(model) -> dict:
     return names | model.facts | commits | {"fingerprints": made}
 
 
-def write_plug(folder: Path, plug: Plug, weights: dict[str, Tensor], facts: dict) -> None:
-    """Write a plug's weights, its config and the facts about it, as one file.
+def write_plug(folder: Path, plug: Plug, weights: dict[str, Tensor], facts: dict, half: bool = False) -> None:
+    """Write a plug's weights, its config and the facts about it, as one file; on request in half precision.
 
     Raises:
         InputError: A weight is not finite; what was saved before is untouched.
@@ -63,6 +63,8 @@ def write_plug(folder: Path, plug: Plug, weights: dict[str, Tensor], facts: dict
             raise InputError(f"{folder / FILE}: not saved: {told}")
     told = json.dumps({"plug": asdict(plug.config), **facts})
     tensors = {name: value.detach().cpu().contiguous() for name, value in weights.items()}
+    if half:
+        tensors = {name: value.half() for name, value in tensors.items()}
     write_bytes(folder / FILE, save(tensors, metadata={KEY: told}))
 
 
@@ -211,6 +213,7 @@ def _read_file(path: Path) -> tuple[str, dict[str, Tensor]]:
         with safe_open(path, "pt") as file:
             told = (file.metadata() or {}).get(KEY)
             weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no dict)
+            weights = {name: w.float() if w.dtype == torch.float16 else w for name, w in weights.items()}
     except (SafetensorError, OSError, KeyError) as error:  # KeyError: a type of number that torch does not have
         raise DataError(f"{path}: expected a safetensors file, but it is damaged or truncated: {error}") from error
     if told is None and (path.parent / OLD_CONFIG).exists():

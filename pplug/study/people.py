@@ -95,16 +95,22 @@ def at_once() -> int:
 def prepared_people(n_users: int | None = None, n_training: int | None = None) -> People:
     """Read, encode and tokenise what is asked; on request only of the first so many people and training questions."""
     data = task_data(CHAT.name, PROFILE)
-    asked: dict[str, list[dict]] = {"train": training_examples(data)[:n_training], "test": []}
-    left = dict.fromkeys(list(dict.fromkeys(data.splits["train"]["user_id"]))[:n_users], QUESTIONS)
-    for question in data.splits["test"].to_list():
-        if left.get(question["user_id"]):
-            left[question["user_id"]] -= 1
-            asked["test"].append(question)
+    asked = {"train": training_examples(data)[:n_training], "test": test_questions(data, n_users)}
     reader = made_plug(data, CROWD, 0)
     ready = {split: prepare(reader, data, examples) for split, examples in asked.items()}
     users = {split: [example["user_id"] for example in examples] for split, examples in asked.items()}
     return People(data, ready["train"], ready["test"], users, asked["test"])
+
+
+def test_questions(data: Data, n_users: int | None = None) -> list[dict]:
+    """The first `QUESTIONS` of the test of each person who is trained on; only of the first so many people if given."""
+    left = dict.fromkeys(list(dict.fromkeys(data.splits["train"]["user_id"]))[:n_users], QUESTIONS)
+    chosen = []
+    for question in data.splits["test"].to_list():
+        if left.get(question["user_id"]):
+            left[question["user_id"]] -= 1
+            chosen.append(question)
+    return chosen
 
 
 def made_plug(data: Data, row: str, seed: int) -> PersonalizedLM:
