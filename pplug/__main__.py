@@ -129,9 +129,9 @@ def _compare(chosen) -> None:
 
 
 def _people(chosen) -> None:
-    from pplug.study.people import run
+    from pplug.study import run_people
 
-    run(lambda line: print(line, flush=True))
+    run_people(lambda line: print(line, flush=True))
 
 
 def _write(path: Path, value) -> None:

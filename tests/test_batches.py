@@ -9,9 +9,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pplug.base import InputError
 from pplug.data.loading import load
 from pplug.data.tasks import history_text
 from pplug.method import batches
+from pplug.method.answering import predict
 from pplug.method.batches import Visits, collate, prepare, prepare_example, subsample
 from pplug.method.llm_loading import load_llm
 from pplug.method.personalized import PersonalizedLM, build
@@ -145,3 +147,39 @@ def test_in_a_chat_the_soft_prompt_stands_at_the_beginning_of_what_the_user_says
     table = llm.get_input_embeddings()
     assert torch.equal(embedded[0, : len(before)], table(torch.tensor(before)))
     assert torch.equal(embedded[0, len(before) + soft :], table(torch.tensor(asked))) and bool(mask.all())
+
+
+# The soft prompt before the answer
+
+
+@pytest.fixture(scope="module")
+def behind(tmp_path_factory):
+    """A decoder-only chat LLM with a plug whose soft prompt stands behind the question."""
+    llm = load_llm(str(tiny.save_llm("llama", tmp_path_factory.mktemp("chat"), chat=True)))
+    torch.manual_seed(0)
+    return build(*llm, tiny.MadeUpEncoder(), before="answer", soft_tokens=2)
+
+
+def asked(model, text: str, n: int = 3):
+    return prepare_example(model, text, "two three", tiny.vectors(n, n), tiny.vectors(1, 9)[0], text)
+
+
+def test_before_the_answer_all_that_is_asked_stands_in_front(behind):
+    example = asked(behind, "one two")
+    plain = prompt_ids(behind.tokenizer, "one two", False)
+    assert example.before_ids == plain[0] + plain[1] and example.input_ids == []
+    embeds, mask = behind.join(**collate(behind, [example], for_generation=True))
+    tokens = behind.llm.get_input_embeddings()(torch.tensor([example.before_ids]))
+    torch.testing.assert_close(embeds[:, : tokens.shape[1]], tokens)
+    assert embeds.shape[1] == tokens.shape[1] + behind.plug.tokens and mask.all()
+
+
+def test_before_the_answer_a_batch_answers_as_each_alone(behind):
+    some = [asked(behind, text, n) for n, text in enumerate(("one", "the following article four", "two two"))]
+    options = {"max_new_tokens": 6}
+    assert predict(behind, some, **options) == [predict(behind, [one], **options)[0] for one in some]
+
+
+def test_before_the_answer_needs_a_decoder_only_llm(t5):
+    with pytest.raises(InputError, match="expected a decoder-only LLM"):
+        build(*t5, tiny.MadeUpEncoder(), before="answer")

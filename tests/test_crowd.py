@@ -102,3 +102,14 @@ def test_it_is_trained_served_and_saved_as_any_plug(llm, tmp_path, pooling):
     model.save_pretrained(tmp_path)
     loaded = PersonalizedLM.from_pretrained(tmp_path, *llm, encoder=tiny.MadeUpEncoder())
     assert all(torch.equal(value, loaded.state_dict()[name]) for name, value in model.state_dict().items())
+
+
+def test_dropout_is_of_training_alone():
+    projector = CrowdProjector(8, 16, dropout=0.4)
+    torch.nn.init.normal_(projector.last.weight)
+    pooled = torch.randn(1, 8)
+    whole = projector.eval().out(pooled)
+    assert torch.equal(whole, projector.out(pooled))
+    torch.manual_seed(0)
+    projector.train()
+    assert len({tuple(projector.out(pooled)[0].tolist()) for _ in range(5)}) > 1

@@ -249,6 +249,10 @@ def test_what_stands_for_no_history_is_a_direction_drawn_behind_all_other_weight
         ({"soft_tokens": 0}, "at least 1"),
         ({"pooling": "mean", "top_k": 2}, "attention"),
         ({"user": False, "instruction": False}, "instruction embedding, or both"),
+        ({"before": "question"}, "expected one of input, answer, found 'question'"),
+        ({"dropout": 1.0, "crowd": True}, "expected a share below 1"),
+        ({"dropout": 0.5}, "of a plug with crowd=True"),
+        ({"dropout": 0.5, "crowd": True, "user": False}, "and a user embedding"),
     ],
 )
 def test_impossible_choices_say_what_is_possible(choices, says):

@@ -1,6 +1,7 @@
 """hub.py and card.py against a hub of this test's own, a folder; nothing is sent anywhere."""
 
 import shutil
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -120,3 +121,10 @@ def test_the_card_s_head_is_yaml_whatever_the_names(hub, model):
     model.push_to_hub("ann/plug")
     head = (hub / "ann" / "plug" / "README.md").read_text().split("---\n")[1]
     assert yaml.safe_load(head)["base_model"] == 'owner/"odd": #name'
+
+
+def test_the_plug_that_ships_is_found_by_its_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert plug_file("chat").is_file() and plug_file("chat").stat().st_size < 5 * 2**20
+    (tmp_path / "chat").mkdir()
+    assert plug_file("chat") == Path("chat") / "plug.safetensors", "a folder of one's own comes first"

@@ -285,3 +285,12 @@ def test_a_trained_plug_is_not_taken_for_one_of_an_llm_that_was_edited(tmp_path,
         told[name] = fit()
     experiment._loaded_llm.cache_clear()
     assert told == dict.fromkeys(edits, 1)
+
+
+def test_in_half_precision_a_plug_takes_half_the_space(model, tmp_path):
+    whole, half = (model.save_pretrained(tmp_path / str(h), half=h) / "plug.safetensors" for h in (False, True))
+    assert half.stat().st_size < whole.stat().st_size
+    loaded = PersonalizedLM.from_pretrained(tmp_path / "True")
+    for name, value in model.plug.state_dict().items():
+        found = loaded.plug.state_dict()[name]
+        assert found.dtype == value.dtype and torch.equal(found, value.half().float()), name

@@ -194,7 +194,7 @@ def test_a_model_without_a_limit_is_encoded_and_cannot_be_cut(tmp_path):
 
 
 def test_the_copy_to_train_gives_of_queries_what_the_encoder_does(tmp_path):
-    from pplug.method.sentence_models import query_backbone
+    from pplug.method.personalized import query_backbone
 
     for modules in (pooled(tmp_path / "bert"), routed(tmp_path / "parts"), [static()]):
         encoder = load_encoder(save(tmp_path / f"m{len(modules)}{type(modules[0]).__name__}", modules), device="cpu")

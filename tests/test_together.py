@@ -7,7 +7,6 @@ import pytest
 import tiny
 import torch
 
-from pplug.base import InputError
 from pplug.method.batches import prepare_example
 from pplug.method.likelihood import target_nats
 from pplug.method.llm_loading import load_llm
@@ -114,5 +113,5 @@ def test_other_questions_are_refused(causal):
     models = plugs(causal, "answer")[:2]
     examples = asked(models[0])
     other = [replace(examples[0], target_ids=[5]), *examples[1:]]
-    with pytest.raises(InputError, match="expected the same questions for all of them"):
+    with pytest.raises(ValueError, match="expected the same questions for all of them"):
         train_together(models, [examples, other], 1)

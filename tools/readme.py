@@ -8,6 +8,7 @@ from pplug.base.files import write_text
 from pplug.config import PROFILES
 from pplug.data.tasks import LOWER_IS_BETTER, TASKS
 from pplug.method.llm_loading import SHIPPED
+from pplug.study.people_tables import people_records, people_table, tried_record, tried_table
 from pplug.study.plan import needs, plug_parameters
 from pplug.study.records import FOLDER, load_records, markdown
 from pplug.study.tables import again_table, cost_table, gain_table, main_table, score_table, verdict_table
@@ -24,6 +25,7 @@ GOALS = {
     "07_your_own_users": "from a table of texts, or a git repository, to a personalised answer and its controls",
     "08_where_the_time_goes": "a training step part by part, against the published procedure and against its floor",
     "09_what_an_embedding_reveals": "four attacks on the vectors, and what blurring them costs",
+    "10_real_people": "real people, a real LLM: whose history makes the true reply likely, who gains, newcomers",
 }
 
 
@@ -99,6 +101,8 @@ def compare_records() -> list[dict]:
 
 TABLES = {
     "lessons": lessons,
+    "people": lambda: people_table(people_records()),
+    "tried": lambda: tried_table(tried_record()),
     "results": lambda: main_table(compare_records()),
     "gains": lambda: gain_table(compare_records()),
     "standin": standin_table,

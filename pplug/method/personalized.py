@@ -1,5 +1,6 @@
 """What users of a plug call: make one, serve users, look inside, save and load. The module itself is in `model.py`."""
 
+import copy
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -16,7 +17,6 @@ from pplug.method.llm_loading import embedding_norm, load_llm
 from pplug.method.model import PromptedLM
 from pplug.method.plug_config import PlugConfig
 from pplug.method.saved import check_weights, facts_of, load_parts, read_plug, write_plug
-from pplug.method.sentence_models import query_backbone
 from pplug.method.user import User, build_users
 
 
@@ -183,3 +183,19 @@ def build(llm, tokenizer, encoder: Encoder, config: PlugConfig | None = None, fa
     trains_backbone = config.train_input_encoder and config.user and config.pooling == "attention"
     backbone = query_backbone(encoder) if trains_backbone else None
     return PersonalizedLM(llm, tokenizer, Plug(config, backbone), encoder, facts).eval()
+
+
+def query_backbone(encoder: Encoder):
+    """A trainable copy of an encoder's module, for the plug's input encoder: what it is given are queries.
+
+    Raises:
+        InputError: The encoder's vectors are truncated, so the copy's would be wider than the plug.
+    """
+    if getattr(encoder.module, "truncate_dim", None) is not None:
+        told = "cannot be trained as input encoder, because its vectors are truncated"
+        raise InputError(f"encoder {encoder.name!r} {told}: use train_input_encoder=False")
+    module = copy.deepcopy(encoder.module).requires_grad_(True)
+    for part in module.modules():
+        if hasattr(part, "default_route"):  # `tokenize` hands tensors on, which do not say that they are of queries
+            part.default_route = "query"
+    return module

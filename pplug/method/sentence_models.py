@@ -1,11 +1,9 @@
 """What a sentence-transformers model says about itself: its prompts, its ways for queries and texts, what it is."""
 
-import copy
 import hashlib
 import json
 from typing import TYPE_CHECKING
 
-from pplug.base import InputError
 from pplug.method.fingerprints import tokenizer_hash
 
 if TYPE_CHECKING:
@@ -88,19 +86,3 @@ def first_layers(source: str, layers: int, device: str | None, options: dict) ->
     pooling = Pooling(transformer.get_embedding_dimension(), "mean", include_prompt=False)
     prompts = {"query": FIRST, "document": FIRST}
     return SentenceTransformer(modules=[transformer, pooling], device=device, prompts=prompts)
-
-
-def query_backbone(encoder):
-    """A trainable copy of an encoder's module, for the plug's input encoder: what it is given are queries.
-
-    Raises:
-        InputError: The encoder's vectors are truncated, so the copy's would be wider than the plug.
-    """
-    if getattr(encoder.module, "truncate_dim", None) is not None:
-        told = "cannot be trained as input encoder, because its vectors are truncated"
-        raise InputError(f"encoder {encoder.name!r} {told}: use train_input_encoder=False")
-    module = copy.deepcopy(encoder.module).requires_grad_(True)
-    for part in module.modules():
-        if hasattr(part, "default_route"):  # `tokenize` hands tensors on, which do not say that they are of queries
-            part.default_route = "query"
-    return module

@@ -12,7 +12,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pplug.base import InputError
 from pplug.method.batches import Example, Visits, histories
 from pplug.method.finite import check_finite_weights
 from pplug.method.joining import pad
@@ -126,14 +125,15 @@ def train_together(
         For each model the loss of each step, nats per token.
 
     Raises:
-        InputError: The examples are not of the same questions, or a weight is not finite any more.
+        ValueError: The examples are not of the same questions.
+        InputError: A weight is not finite any more.
     """
     from transformers import get_linear_schedule_with_warmup
 
     llm, tokenizer = models[0].llm, models[0].tokenizer
     for own in examples[1:]:
         if [(e.before_ids, e.target_ids) for e in own] != [(e.before_ids, e.target_ids) for e in examples[0]]:
-            raise InputError("plugs that are trained together: expected the same questions for all of them")
+            raise ValueError("plugs that are trained together: expected the same questions for all of them")
     for model, own in zip(models, examples, strict=True):
         learn_crowd(model, own)
         model.train()

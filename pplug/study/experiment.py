@@ -214,7 +214,18 @@ def plug_key(model, prepared: list[Example], dev: list[Example], profile: Profil
         llm_fingerprint(model.llm, model.tokenizer),
         model.encoder.key,
         [examples_hash(prepared), examples_hash(dev)],
-        file_hash(*sorted((PACKAGE / "method").glob("*.py"))),
+        method_hash(),
         [model.llm.device.type, version("torch"), version("transformers")],
     ]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def method_hash() -> str:
+    """Hash of the method's source: what it computed may be another as soon as that is."""
+    return file_hash(*sorted((PACKAGE / "method").glob("*.py")))
+
+
+def kept_at(kind: str, parts: list) -> Path:
+    """Where something that was computed is kept in the cache, by all that decides it and the method's source."""
+    key = hashlib.sha256(json.dumps([*parts, method_hash()]).encode()).hexdigest()
+    return cache_folder() / kind / key[:20]

@@ -5,8 +5,6 @@ size, all on the same batches, and asks them the test questions: one record a se
 was chosen on dev (`results/people-tried`).
 """
 
-import hashlib
-import json
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
@@ -15,7 +13,6 @@ from functools import cached_property
 import numpy as np
 import torch
 
-from pplug.base import PACKAGE, cache_folder, file_hash
 from pplug.config import CHATS, DEFAULT
 from pplug.data import Data, parse_input
 from pplug.method import (
@@ -31,7 +28,7 @@ from pplug.method import (
     train_together,
 )
 from pplug.sources.chat import CHAT, WHO
-from pplug.study.experiment import get_encoder, get_llm, llm_label, task_data, training_examples
+from pplug.study.experiment import get_encoder, get_llm, kept_at, llm_label, task_data, training_examples
 from pplug.study.records import environment, save_record
 
 PROFILE = replace(
@@ -125,8 +122,7 @@ def trained(people: People, log: Callable[[str], None]) -> dict[tuple[str, int],
     """Train the plugs of `ROWS` together, or load them if these very ones were trained before: (row, seed) → model."""
     models = {key: made_plug(people.data, *key) for key in ROWS}
     told = [[asdict(m.plug.config) for m in models.values()], ROWS, STEPS, BATCH, RATE, people.data.hash]
-    told += [len(people.training), file_hash(*sorted((PACKAGE / "method").glob("*.py")))]
-    folder = cache_folder() / "people" / hashlib.sha256(json.dumps(told).encode()).hexdigest()[:20]
+    folder = kept_at("people", [*told, len(people.training)])
     paths = {key: folder / f"{number}" for number, key in enumerate(models)}
     if (folder / "done").exists():
         for key, path in paths.items():
@@ -141,7 +137,7 @@ def trained(people: People, log: Callable[[str], None]) -> dict[tuple[str, int],
     return models
 
 
-def run(log: Callable[[str], None] = print) -> None:
+def run_people(log: Callable[[str], None] = print) -> None:
     """Train, ask the test questions, write the records."""
     start = time.perf_counter()
 
