@@ -395,7 +395,7 @@ def test_a_plug_for_another_encoder_is_refused(plug, monkeypatch):
         (lambda w: w.pop("no_history"), "no_history is missing"),
         (lambda w: w.update(extra=torch.zeros(1)), "extra is one too many"),
         (lambda w: w.update(no_history=torch.zeros(2, 16)), r"no_history: expected float32 \[1, 16\], found"),
-        (lambda w: w.update(no_history=torch.zeros(1, 16).half()), r"no_history: expected float32 .*, found float16"),
+        (lambda w: w.update(no_history=torch.zeros(1, 16).double()), r"no_history: expected float32 .*, found float64"),
         (lambda w: w.update(no_history=torch.zeros(1, 16).int()), "no_history: expected float32 .*, found int32"),
         (lambda w: w.update(no_history=torch.full((1, 16), float("nan"))), "no_history: expected finite numbers"),
     ],
