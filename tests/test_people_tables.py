@@ -57,5 +57,14 @@ def test_the_tables_say_what_the_numbers_say():
     assert "| a plug | 3 × 4 | 3.600 | 3.700 |" in tables.tried_table({"rows": rows})
 
 
+def test_the_verdict_follows_the_intervals():
+    told = tables.verdict(RECORDS)
+    assert "On 6 replies of 3 people, in 2 trainings" in told
+    assert "better than the bare LLM (+0.900" in told and "better than another user's history (+0.300" in told
+    assert "not shown to be better or worse than prompt tuning (+0.067 [" in told
+    worse = [r | {"nats": r["nats"] | {NONE: list(np.array(r["nats"][OWN]) - 1)}} for r in RECORDS]
+    assert "is worse than the bare LLM (-0.100" in tables.verdict(worse)
+
+
 def test_the_committed_records_are_there():
     assert {r["seed"] for r in tables.people_records()} == {0, 1, 2} and tables.tried_record()["split"] == "dev"
