@@ -67,6 +67,8 @@ def test_a_record_holds_sums_over_each_users_questions(asked):
         assert found["letters"][place] == sum(len(asked.golds[row]) for row in mine)
         assert found["items"][place] == len(asked.test[mine[0]].history)
     assert found["nats"][people.OWN] != found["nats"][people.ANOTHERS]
+    assert {people.NONE, f"{people.LENGTHS[0]} items"} < set(found["nats"]) and people.PROMPT_TUNING in found["who"]
+    assert set(people.asked_on_test(asked, models, 1)["nats"]) == {people.OWN, people.ANOTHERS, people.PROMPT_TUNING}
     assert all(0 <= n <= q for row in found["who"].values() for n, q in zip(row, found["questions"], strict=True))
     json.dumps(found)
     assert people.OWN in people.summary(found)

@@ -166,26 +166,17 @@ def asked_on_test(people: People, models: dict[str, PersonalizedLM], seed: int) 
 
     Returns:
         Plain values, a list over users for each: `items` of history, `questions`, `tokens`, `letters`; `nats`: row →
-        sums; `who`: row → how many questions are right.
+        sums; `who`: row → how many questions are right. Some rows are in the first seed's record alone: shortened
+        histories, the bare LLM, *who wrote it?*
     """
     others, plug = swap_histories(people.test, people.users["test"], seed), models[CROWD]
     asked = {OWN: (plug, people.test), ANOTHERS: (plug, others), PROMPT_TUNING: (models[PROMPT_TUNING], people.test)}
-    who = dict(asked)
     if seed == SEEDS[0]:
-        asked |= {f"{n} items": (plug, [_newest(example, n) for example in people.test]) for n in LENGTHS}
-    nats, tokens = _nats(asked)
-    anothers = [example.target_ids for example in people.anothers_replies]
-    theirs, their_tokens = _nats(
-        {
-            name: (model, [replace(e, target_ids=ids) for e, ids in zip(examples, anothers, strict=True)])
-            for name, (model, examples) in who.items()
-        }
-    )
-    nats[NONE], theirs[NONE] = people.plain_nats
-    right = {name: nats[name] / tokens < theirs[name] / their_tokens for name in theirs}
-    for name in (OWN, ANOTHERS):  # by what the user adds to what everyone is given
-        gains = [(each[PROMPT_TUNING] - each[name]) / n for each, n in ((nats, tokens), (theirs, their_tokens))]
-        right[f"{name} against {PROMPT_TUNING}"] = gains[0] > gains[1]
+        shortened = {f"{n} items": (plug, [_newest(example, n) for example in people.test]) for n in LENGTHS}
+        nats, tokens = _nats(asked | shortened)
+        right = _who(people, asked, nats, tokens)
+    else:
+        (nats, tokens), right = _nats(asked), {}
     names = list(dict.fromkeys(people.users["test"]))
     place = {name: number for number, name in enumerate(names)}
     rows = np.array([place[user] for user in people.users["test"]])
@@ -204,6 +195,23 @@ def asked_on_test(people: People, models: dict[str, PersonalizedLM], seed: int) 
         "nats": {name: by_user(each, 3) for name, each in nats.items()},
         "who": {name: by_user(each) for name, each in right.items()},
     }
+
+
+def _who(people: People, asked: dict, nats: dict[str, np.ndarray], tokens: np.ndarray) -> dict[str, np.ndarray]:
+    """Row → for each question whether the true reply is found likelier than another's; adds the bare LLM's nats."""
+    anothers = [example.target_ids for example in people.anothers_replies]
+    theirs, their_tokens = _nats(
+        {
+            name: (model, [replace(e, target_ids=ids) for e, ids in zip(examples, anothers, strict=True)])
+            for name, (model, examples) in asked.items()
+        }
+    )
+    nats[NONE], theirs[NONE] = people.plain_nats
+    right = {name: nats[name] / tokens < theirs[name] / their_tokens for name in theirs}
+    for name in (OWN, ANOTHERS):  # by what the user adds to what everyone is given
+        gains = [(each[PROMPT_TUNING] - each[name]) / n for each, n in ((nats, tokens), (theirs, their_tokens))]
+        right[f"{name} against {PROMPT_TUNING}"] = gains[0] > gains[1]
+    return right
 
 
 def _newest(example: Example, n: int) -> Example:

@@ -55,7 +55,7 @@ def users_better(records: list[dict], row: str, baseline: str) -> float:
 
 def who(records: list[dict], row: str) -> Interval:
     """The share of questions, user by user, in which the true reply is told from another person's."""
-    right = np.array([record["who"][row] for record in records])
+    right = np.array([record["who"][row] for record in records if row in record["who"]])
     return bootstrap_mean(right / sizes(records, "questions"))
 
 
