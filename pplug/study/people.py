@@ -122,7 +122,8 @@ def trained(people: People, log: Callable[[str], None]) -> dict[tuple[str, int],
     """Train the plugs of `ROWS` together, or load them if these very ones were trained before: (row, seed) → model."""
     models = {key: made_plug(people.data, *key) for key in ROWS}
     told = [[asdict(m.plug.config) for m in models.values()], ROWS, STEPS, BATCH, RATE, people.data.hash]
-    folder = kept_at("people", [*told, len(people.training)])
+    told += [len(people.training), llm_label(PROFILE.llm), get_encoder(PROFILE.encoder).key]
+    folder = kept_at("people", told)
     paths = {key: folder / f"{number}" for number, key in enumerate(models)}
     if (folder / "done").exists():
         for key, path in paths.items():
