@@ -92,3 +92,26 @@ def realdata() -> Path:
     if not folder.is_dir():
         pytest.skip("needs real LaMP files in ../shared/realdata, which are not part of the repository")
     return folder
+
+
+@pytest.fixture(scope="module")
+def chatting(tmp_path_factory):
+    """The study of real people on invented chats, a tiny LLM with its first layer and habits as encoder, one step."""
+    import json
+    from dataclasses import replace
+
+    import tiny
+    from chitchat import made_chats
+
+    from pplug.sources import chat
+    from pplug.study import experiment, people
+
+    folder = tmp_path_factory.mktemp("people")
+    (folder / "dataset.json").write_text(json.dumps(made_chats()))
+    with pytest.MonkeyPatch.context() as patch:
+        chat.write_chats(folder / "dataset.json", folder / "chats")
+        llm = str(tiny.save_llm("llama", folder / "llm", chat=True))
+        patch.setattr(experiment, "chat_folder", lambda task: folder / "chats" / task)
+        patch.setattr(people, "PROFILE", replace(people.PROFILE, llm=llm, encoder=f"{llm}:1+style"))
+        patch.setattr(people, "STEPS", 1), patch.setattr(people, "BATCH", 4)
+        yield people.prepared_people()

@@ -1,81 +1,56 @@
-"""The study of real people, here on invented chats and a tiny LLM: who is asked what, and what a record says."""
-
-import json
-from dataclasses import replace
+"""The study of real people, here on invented chats and a tiny LLM: what is trained, on what, and once."""
 
 import numpy as np
-import pytest
-import tiny
-from chitchat import made_chats
 
-from pplug.method import target_nats
-from pplug.sources import chat
-from pplug.study import experiment, people
+from pplug.study import people
+from pplug.study.people import CROWD, PROMPT_TUNING, SHUFFLED, WORDED
 
 
-@pytest.fixture(scope="module")
-def asked(tmp_path_factory):
-    """The chats of four people, a tiny LLM with its first layer and the habits as encoder, and one training step."""
-    folder = tmp_path_factory.mktemp("people")
-    (folder / "dataset.json").write_text(json.dumps(made_chats()))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(chat, "FEWEST_REPLIES", 10)
-        chat.write_chats(folder / "dataset.json", folder / "chats")
-        llm = str(tiny.save_llm("llama", folder / "llm", chat=True))
-        patch.setattr(experiment, "chat_folder", lambda task: folder / "chats" / task)
-        patch.setattr(people, "PROFILE", replace(people.PROFILE, llm=llm, encoder=f"{llm}:1+style"))
-        patch.setattr(people, "STEPS", 1), patch.setattr(people, "BATCH", 4)
-        yield people.prepared_people()
+def test_everyone_is_asked_and_newcomers_are_not_trained_on(chatting):
+    trained_on, asked = chatting.users("train"), list(dict.fromkeys(chatting.users("test")))
+    assert set(trained_on) < set(asked) and asked[: len(set(trained_on))] == sorted(set(trained_on))
 
 
-def test_each_person_is_asked_as_often_and_newcomers_are_not(asked):
-    counts = {user: asked.users["test"].count(user) for user in asked.users["test"]}
-    assert counts == dict.fromkeys(set(asked.users["train"]), people.QUESTIONS)
-
-
-def test_another_persons_reply_stands_where_the_true_one_did(asked):
+def test_another_persons_reply_stands_where_the_true_one_did(chatting):
     tokenizer = people.get_llm(people.PROFILE.llm)[1]
-    for true, false, gold in zip(asked.test, asked.anothers_replies, asked.golds, strict=True):
+    pairs = zip(chatting.examples["test"], chatting.anothers_replies, chatting.questions["test"], strict=True)
+    for true, false, question in pairs:
         assert true.before_ids == false.before_ids and true.target_ids != false.target_ids
-        assert true.target_ids == people.target_ids(tokenizer, gold, False)
+        assert true.target_ids == people.target_ids(tokenizer, question["output"], False)
 
 
-def test_plugs_are_trained_once(asked):
-    lines = []
-    models = people.trained(asked, lines.append)
-    assert list(models) == people.ROWS and len(lines) == 2
-    again = people.trained(asked, lines.append)
+def test_every_row_is_trained_on_the_same_questions(chatting):
+    own = chatting.training(CROWD, 0)
+    shuffled, worded = chatting.training(SHUFFLED, 0), chatting.training(WORDED, 0)
+    assert own is chatting.training(PROMPT_TUNING, 1), "one list, so that its histories are put together once"
+    for other in (shuffled, worded):
+        assert [e.target_ids for e in other] == [e.target_ids for e in own]
+    assert [e.before_ids for e in shuffled] == [e.before_ids for e in own]
+    assert all(len(a.before_ids) >= len(b.before_ids) for a, b in zip(worded, own, strict=True))
+    assert any(not np.array_equal(a.history, b.history) for a, b in zip(shuffled, own, strict=True))
+
+
+def test_a_person_in_words_stands_in_front_of_the_message(chatting):
+    tokenizer = people.get_llm(people.PROFILE.llm)[1]
+    worded, plain = chatting.in_words("test"), chatting.examples["test"]
+    assert list(worded) == ["1 item in the prompt", "4 items in the prompt", people.HABITS_SAID]
+    row = next(n for n, example in enumerate(plain) if len(example.history) > 4)
+    lengths = [len(some[row].before_ids) for some in worded.values()]
+    assert len(plain[row].before_ids) < lengths[0] < lengths[1] and lengths[2] > len(plain[row].before_ids)
+    newcomer = next(n for n, example in enumerate(plain) if not len(example.history))
+    assert all(some[newcomer].before_ids == plain[newcomer].before_ids for some in worded.values())
+    assert all(not some[row].input_ids for some in worded.values()) and tokenizer is not None
+
+
+def test_plugs_are_trained_once_and_kept_in_half_precision(chatting):
+    lines, rows = [], [(CROWD, 0), (PROMPT_TUNING, 0), (SHUFFLED, 0)]
+    models = people.trained(chatting, rows, lines.append)
+    assert list(models) == rows and len(lines) == 2
+    again = people.trained(chatting, rows, lines.append)
     assert len(lines) == 2
     for key, model in models.items():
         for name, value in model.plug.state_dict().items():
             assert np.array_equal(value, again[key].plug.state_dict()[name]), (key, name)
-    crowd, tuned = models[people.CROWD, 0].plug, models[people.PROMPT_TUNING, 0].plug
+            assert np.array_equal(value, value.half().float()), (key, name)
+    crowd, tuned = models[CROWD, 0].plug, models[PROMPT_TUNING, 0].plug
     assert crowd.tokens == tuned.tokens and crowd.config.user and not tuned.config.user
-
-
-def test_a_record_holds_sums_over_each_users_questions(asked):
-    models = {name: people.made_plug(asked.data, name, 0) for name in people.CHOICES}
-    models[people.CROWD].plug.projector.learn_crowd([e.history for e in asked.training])
-    models[people.CROWD].plug.projector.last.weight.data.normal_()
-    found = people.asked_on_test(asked, models, 0)
-    names = list(dict.fromkeys(asked.users["test"]))
-    nats, tokens = target_nats(models[people.CROWD], asked.test)
-    for place, name in enumerate(names):
-        mine = [row for row, user in enumerate(asked.users["test"]) if user == name]
-        assert found["nats"][people.OWN][place] == pytest.approx(nats[mine].sum(), abs=2e-3)
-        assert found["tokens"][place] == tokens[mine].sum() and found["questions"][place] == len(mine)
-        assert found["letters"][place] == sum(len(asked.golds[row]) for row in mine)
-        assert found["items"][place] == len(asked.test[mine[0]].history)
-    assert found["nats"][people.OWN] != found["nats"][people.ANOTHERS]
-    assert {people.NONE, f"{people.LENGTHS[0]} items"} < set(found["nats"]) and people.PROMPT_TUNING in found["who"]
-    assert set(people.asked_on_test(asked, models, 1)["nats"]) == {people.OWN, people.ANOTHERS, people.PROMPT_TUNING}
-    assert all(0 <= n <= q for row in found["who"].values() for n, q in zip(row, found["questions"], strict=True))
-    json.dumps(found)
-    assert people.OWN in people.summary(found)
-
-
-def test_a_history_is_shortened_to_its_newest_items(asked):
-    example = next(e for e in asked.test if len(e.history) > 2)
-    assert np.array_equal(people._newest(example, 2).history, example.history[-2:])
-    assert len(people._newest(example, 0).history) == 0
-    assert len(people._newest(example, 999).history) == len(example.history)

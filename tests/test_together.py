@@ -101,6 +101,41 @@ def test_trained_beside_others_a_plug_is_what_it_is_alone(causal):
             torch.testing.assert_close(value, models[number].plug.state_dict()[name], rtol=1e-2, atol=1e-4)
 
 
+@pytest.mark.parametrize("at_once", [1, 2])
+def test_some_at_a_time_they_learn_the_same(causal, at_once):
+    curves = []
+    for some in (None, at_once):
+        models = plugs(causal, "answer")
+        curves.append(train_together(models, [asked(models[0])] * 3, 4, batch_size=3, learning_rate=1e-2, at_once=some))
+    np.testing.assert_allclose(curves[0], curves[1], rtol=1e-4)
+
+
+def test_interrupted_it_goes_on_as_if_nothing_had_happened(causal, tmp_path):
+    class Interrupted(Exception):
+        pass
+
+    def interrupt(line):
+        if line.startswith("step 5"):
+            raise Interrupted
+
+    def begun():
+        some = {"crowd": True, "pooling": "mean", "before": "answer"}
+        models = [made(causal, 0, dropout=0.3, **some), made(causal, 1, user=False, **some)]
+        return models, [asked(models[0])] * 2
+
+    models, examples = begun()
+    whole = train_together(models, examples, 10, batch_size=4)
+    stopped, _ = begun()
+    with pytest.raises(Interrupted):
+        train_together(stopped, examples, 10, batch_size=4, folder=tmp_path / "run", log=interrupt)
+    again, _ = begun()
+    torch.rand(7)  # other numbers were drawn since
+    assert train_together(again, examples, 10, batch_size=4, folder=tmp_path / "run") == whole
+    for one, other in zip(models, again, strict=True):
+        for name, value in one.plug.state_dict().items():
+            assert torch.equal(value, other.plug.state_dict()[name]), name
+
+
 def test_it_learns(causal):
     model = made(causal, crowd=True, pooling="mean", before="answer", dropout=0.3)
     examples = asked(model)

@@ -57,6 +57,20 @@ def scaled_style(texts: list[str]) -> np.ndarray:
     return (style(texts) / SPREADS).astype(np.float32)
 
 
+def style_in_words(texts: list[str]) -> str:
+    """The habits that a sentence can ask for, length, capitals and marks, of a person's texts; empty without texts."""
+    if not texts:
+        return ""
+    mean = dict(zip(HABITS, style(texts).mean(axis=0), strict=True))
+    begins, ends = (
+        ("with" if mean[name] > 0.5 else "without") for name in ("begins with a capital", "ends with a mark")
+    )
+    return (
+        f"This person writes about {mean['words']:.0f} words a message, mostly {begins} a capital letter at the "
+        f"beginning and {ends} a mark at the end."
+    )
+
+
 def _habits(text: str) -> list[float]:
     text = text.strip()
     words, length = text.split(), max(1, len(text))

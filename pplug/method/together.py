@@ -7,17 +7,20 @@ for each plug is its soft prompt and the answer. K plugs, B examples, P soft tok
 
 import random
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from pplug.base import replacing
 from pplug.method.batches import Example, Visits, histories
 from pplug.method.finite import check_finite_weights
 from pplug.method.joining import pad
 from pplug.method.model import PromptedLM
 from pplug.method.training import WEIGHT_DECAY, learn_crowd
 
+STATE = "state.pt"  # of a training that was interrupted
 CHUNK = 20  # batches among which examples are sorted by length: little padding, and the order stays nearly random
 
 
@@ -105,12 +108,14 @@ def train_together(
     batch_size: int = 32,
     learning_rate: float = 2e-3,
     seed: int = 0,
+    at_once: int | None = None,
+    folder: Path | None = None,
     log: Callable[[str], None] | None = None,
 ) -> list[list[float]]:
     """Train several plugs for one decoder-only LLM, each as it would be alone, at a fraction of the cost.
 
     AdamW, weight decay, warm-up and linear decay as in `training.train`; gradients are clipped plug by plug. A batch's
-    examples are of like length.
+    examples are of like length. Ten times on the way the state is kept, if there is a folder for it.
 
     Args:
         models: K models with the same LLM; their plugs are changed in place.
@@ -119,6 +124,8 @@ def train_together(
         batch_size: Examples a step.
         learning_rate: Peak rate.
         seed: Of order, subsampling of histories, and dropout. (The plugs' initial weights are the caller's.)
+        at_once: Plugs in memory at the same time; all of them if None.
+        folder: Of this very training alone: where it was interrupted, it goes on; None keeps nothing.
         log: Told the losses, ten times.
 
     Returns:
@@ -140,24 +147,51 @@ def train_together(
     torch.manual_seed(seed)
     optimizers = [torch.optim.AdamW(m.plug.parameters(), lr=learning_rate, weight_decay=WEIGHT_DECAY) for m in models]
     schedules = [get_linear_schedule_with_warmup(one, int(0.05 * steps), steps) for one in optimizers]
+    parts = [[model.plug for model in models], optimizers, schedules]
     visits = {id(own): Visits(own, steps * batch_size, seed) for own in examples}
-    curves = []
-    for rows in _batches(examples[0], visits[id(examples[0])].order, batch_size, seed):
+    groups = [slice(at, at + (at_once or len(models))) for at in range(0, len(models), at_once or len(models))]
+    curves, every = _read_state(folder, parts), max(1, steps // 10)
+    for rows in _batches(examples[0], visits[id(examples[0])].order, batch_size, seed)[len(curves) :]:
         seen = {key: [found[row] for row in rows] for key, found in visits.items()}
-        some = [seen[id(own)] for own in examples]
-        nats, tokens = losses(llm, tokenizer, soft_prompts(models, some), some[0])
-        loss = nats.sum(dim=1) / tokens.sum()
-        loss.sum().backward()
+        some, step_losses = [seen[id(own)] for own in examples], []
+        for group in groups:
+            nats, tokens = losses(llm, tokenizer, soft_prompts(models[group], some[group]), some[0])
+            loss = nats.sum(dim=1) / tokens.sum()
+            loss.sum().backward()
+            step_losses.append(loss.detach())
         for model, optimizer, schedule in zip(models, optimizers, schedules, strict=True):
             torch.nn.utils.clip_grad_norm_(model.plug.parameters(), 1.0)
             optimizer.step(), schedule.step(), optimizer.zero_grad()
-        curves.append(loss.detach())
-        if log is not None and len(curves) % max(1, steps // 10) == 0:
-            log(f"step {len(curves)}: " + " ".join(f"{value:.3f}" for value in loss.tolist()))
+        curves.append(torch.cat(step_losses))
+        if len(curves) % every == 0:
+            _write_state(folder, parts, curves)
+            if log is not None:
+                log(f"step {len(curves)}: " + " ".join(f"{value:.3f}" for value in curves[-1].tolist()))
     for model in models:
         check_finite_weights(model.plug, steps, learning_rate)
         model.eval()
-    return torch.stack(curves, dim=1).float().tolist()
+    return torch.stack([each.cpu() for each in curves], dim=1).float().tolist()
+
+
+def _write_state(folder: Path | None, parts: list[list], curves: list[Tensor]) -> None:
+    if folder is None:
+        return
+    states = [[part.state_dict() for part in some] for some in parts]
+    numbers = [torch.get_rng_state(), torch.cuda.get_rng_state_all()]
+    with replacing(folder / STATE) as temporary:
+        torch.save({"states": states, "numbers": numbers, "curves": curves}, temporary)
+
+
+def _read_state(folder: Path | None, parts: list[list]) -> list[Tensor]:
+    """Set plugs, optimisers, schedules and random numbers to where a training was; its losses so far."""
+    if folder is None or not (folder / STATE).exists():
+        return []
+    known = torch.load(folder / STATE, map_location="cpu", weights_only=True)
+    for some, states in zip(parts, known["states"], strict=True):
+        for part, state in zip(some, states, strict=True):
+            part.load_state_dict(state)
+    torch.set_rng_state(known["numbers"][0]), torch.cuda.set_rng_state_all(known["numbers"][1])
+    return known["curves"]
 
 
 @torch.inference_mode()

@@ -21,7 +21,7 @@ from pplug.sources.own_users import MAIL
 SHA256 = "d2a5d0bf6acf354fef51f3af39cbece2220d3b8f6086b658c3d335105798312a"  # of the package's dataset.json
 MOST_ITEMS = 60  # of a history, the newest: two people wrote 25,000 messages each
 MOST_QUESTIONS = 4  # of a chat
-FEWEST_CHATS, FEWEST_REPLIES = 5, 30  # of a user in the train split
+FEWEST_CHATS, FEWEST_REPLIES = 3, 10  # of a user in the train split
 MESSAGE_WORDS, REPLY_WORDS = (3, 60), (4, 40)
 LINK = re.compile(r"(?:https?://|www\.)\S+|\b[\w-]+\.(?:com|org|net|edu|io|co\.uk)(?:/\S*)?\b", re.IGNORECASE)
 

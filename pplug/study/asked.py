@@ -1,0 +1,151 @@
+"""Real people and a real LLM: how likely each row of the study finds what they truly wrote; records of it."""
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from pplug.method import Example, PersonalizedLM, nats_together, swap_histories, target_nats
+from pplug.study.people import (
+    CROWD,
+    PAPER,
+    PROMPT_TUNING,
+    ROWS,
+    SEEDS,
+    SHUFFLED,
+    WORDED,
+    People,
+    bare_llm,
+    prepared_people,
+    settings,
+    trained,
+)
+from pplug.study.records import environment, save_record
+
+GROUP, WORDS_GROUP = "people", "people-words"
+OWN, ANOTHERS, NONE = "own history", "another user's history", "no personalisation"
+PAPER_OWN, PAPER_ANOTHERS = f"{PAPER}, {OWN}", f"{PAPER}, {ANOTHERS}"
+LENGTHS = (0, 1, 2, 5, 10, 20)  # items of a shortened history
+
+
+def run_people(log: Callable[[str], None] = print) -> None:
+    """Train, ask the test questions, write the records; what was trained is not trained again."""
+    start = time.perf_counter()
+
+    def tell(line: str) -> None:
+        log(f"{time.perf_counter() - start:.0f} s: {line}")
+
+    people = prepared_people()
+    tell(", ".join(f"{len(some)} questions to {split}" for split, some in people.questions.items()))
+    about = settings(people)
+    models = trained(people, ROWS, tell)
+    for seed in SEEDS:
+        found = asked_on_test(people, {row: model for (row, s), model in models.items() if s == seed}, seed)
+        save_record(about | {"seed": seed} | found | environment(), GROUP, f"test-s{seed}")
+        tell(f"seed {seed}: {summary(found)}")
+    worded = trained(people, [(WORDED, SEEDS[0])], tell)[WORDED, SEEDS[0]]
+    found = asked_in_words(people, worded)
+    save_record(about | {"seed": SEEDS[0]} | found | environment(), WORDS_GROUP, f"test-s{SEEDS[0]}")
+    tell(f"in words: {summary(found)}")
+
+
+def asked_on_test(people: People, models: dict[str, PersonalizedLM], seed: int) -> dict:
+    """Every row's nats of the true replies, and whether it finds out who wrote one.
+
+    Args:
+        people: From `prepared_people`.
+        models: Row → model, of one seed.
+        seed: Of whose history another user gets.
+
+    Returns:
+        Plain values: `questions`, what is known of each; `nats`: row → of each question; `who`: row → of each question
+        whether the true reply is found likelier than another person's, token by token.
+    """
+    test, plug, paper = people.examples["test"], models[CROWD], models[PAPER]
+    others = swap_histories(test, people.users("test"), seed)
+    pairs = {OWN: (plug, test), ANOTHERS: (plug, others), PROMPT_TUNING: (models[PROMPT_TUNING], test)}
+    pairs |= {PAPER_OWN: (paper, test), PAPER_ANOTHERS: (paper, others)}
+    more = {newest_said(n): (plug, [_newest(example, n) for example in test]) for n in LENGTHS}
+    if SHUFFLED in models:
+        more[SHUFFLED] = (models[SHUFFLED], test)
+    nats, tokens = _nats(pairs | more)
+    anothers = [example.target_ids for example in people.anothers_replies]
+    theirs, their_tokens = _nats(
+        {
+            name: (model, [replace(e, target_ids=ids) for e, ids in zip(examples, anothers, strict=True)])
+            for name, (model, examples) in pairs.items()
+        }
+    )
+    right = {name: nats[name] / tokens < theirs[name] / their_tokens for name in pairs}
+    for name in (OWN, ANOTHERS):  # by what the user adds to what everyone is given
+        gains = [(each[PROMPT_TUNING] - each[name]) / n for each, n in ((nats, tokens), (theirs, their_tokens))]
+        right[f"{name} against {PROMPT_TUNING}"] = gains[0] > gains[1]
+    return _found(people, tokens, nats, right)
+
+
+def asked_in_words(people: People, tuned: PersonalizedLM) -> dict:
+    """As `asked_on_test`, of what has no plug that reads a history: the bare LLM, and the person in the prompt as text.
+
+    Args:
+        people: From `prepared_people`.
+        tuned: Prompt tuning that was trained on such prompts.
+    """
+    plain, worded = bare_llm(), people.in_words("test")
+    nats, tokens = _nats({f"{PROMPT_TUNING}, {name}": (tuned, some) for name, some in worded.items()})
+    for name, some in {NONE: people.examples["test"], **worded}.items():
+        nats[name] = target_nats(plain, some, at_once() // 2)[0]
+    theirs, their_tokens = target_nats(plain, people.anothers_replies, at_once() // 2)
+    return _found(people, tokens, nats, {NONE: nats[NONE] / tokens < theirs / their_tokens})
+
+
+def at_once() -> int:
+    """Questions in one batch of the test."""
+    return 128 if torch.cuda.is_available() else 16
+
+
+def newest_said(n: int) -> str:
+    """The name of the row with so many items of the history, the newest."""
+    return f"newest {n}"
+
+
+def _newest(example: Example, n: int) -> Example:
+    return replace(example, history=example.history[max(0, len(example.history) - n) :])
+
+
+def _nats(asked: dict[str, tuple[PersonalizedLM, list[Example]]]) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """Row → nats of each question; and its tokens. Rows whose prompts differ are asked one after the other."""
+    found, tokens = {}, None
+    groups: dict[tuple, list[str]] = {}
+    for name, (_, examples) in asked.items():
+        groups.setdefault(tuple(map(tuple, (e.before_ids for e in examples))), []).append(name)
+    for names in groups.values():
+        nats, tokens = nats_together([asked[n][0] for n in names], [asked[n][1] for n in names], at_once())
+        found |= dict(zip(names, nats, strict=True))
+    return {name: found[name] for name in asked}, tokens
+
+
+def _found(people: People, tokens: np.ndarray, nats: dict[str, np.ndarray], right: dict[str, np.ndarray]) -> dict:
+    users, asked = people.users("test"), people.questions["test"]
+    place = {name: number for number, name in enumerate(dict.fromkeys(users))}
+    return {
+        "people": len(place),
+        "trained_on": len(set(people.users("train")) & set(place)),
+        "questions": {
+            "user": [place[user] for user in users],
+            "turn": [int(question["id"].rsplit("-", 1)[1]) for question in asked],
+            "items": [len(example.history) for example in people.examples["test"]],
+            "tokens": tokens.tolist(),
+            "letters": [len(question["output"]) for question in asked],
+        },
+        "nats": {name: each.round(2).tolist() for name, each in nats.items()},
+        "who": {name: each.astype(int).tolist() for name, each in right.items()},
+    }
+
+
+def summary(found: dict) -> str:
+    """Nats per token and shares of right choices over all questions, for a log."""
+    tokens = sum(found["questions"]["tokens"])
+    nats = ", ".join(f"{name} {sum(each) / tokens:.4f}" for name, each in found["nats"].items())
+    return f"{nats}; who: " + ", ".join(f"{name} {np.mean(each):.3f}" for name, each in found["who"].items())

@@ -1,0 +1,83 @@
+"""Records of the study of real people: each question's likelihood under every row, on invented chats."""
+
+import json
+
+import numpy as np
+import pytest
+
+from pplug.method import target_nats
+from pplug.study import asked, people
+from pplug.study.people import CROWD, PAPER, PROMPT_TUNING, SHUFFLED, WORDED
+
+
+def made(chatting, row: str):
+    model = people.made_plug(chatting.data, row, 0)
+    if row in (CROWD, SHUFFLED):
+        model.plug.projector.learn_crowd([e.history for e in chatting.examples["train"]])
+        model.plug.projector.last.weight.data.normal_()
+    return model
+
+
+@pytest.fixture(scope="module")
+def found(chatting) -> dict:
+    return asked.asked_on_test(chatting, {row: made(chatting, row) for row in people.CHOICES if row != WORDED}, 0)
+
+
+def test_a_record_holds_each_questions_nats(chatting, found):
+    nats, tokens = target_nats(made(chatting, CROWD), chatting.examples["test"])
+    np.testing.assert_allclose(found["nats"][asked.OWN], nats, atol=6e-3)
+    assert found["questions"]["tokens"] == tokens.tolist()
+    for name, values in found["questions"].items():
+        assert len(values) == len(tokens), name
+    assert found["questions"]["letters"] == [len(q["output"]) for q in chatting.questions["test"]]
+    assert found["trained_on"] == len(set(chatting.users("train"))) < found["people"]
+    places = dict(zip(chatting.users("test"), found["questions"]["user"], strict=True))
+    assert sorted(places.values()) == list(range(found["people"]))
+    assert found["questions"]["turn"][:3] == [1, 2, 3]
+    json.dumps(found)
+    assert asked.OWN in asked.summary(found)
+
+
+def test_every_row_is_asked(found):
+    lengths = {asked.newest_said(n) for n in asked.LENGTHS}
+    pairs = {asked.OWN, asked.ANOTHERS, PROMPT_TUNING, asked.PAPER_OWN, asked.PAPER_ANOTHERS}
+    assert set(found["nats"]) == pairs | lengths | {SHUFFLED} and set(found["who"]) > pairs
+    assert found["nats"][asked.OWN] != found["nats"][asked.ANOTHERS] != found["nats"][SHUFFLED]
+    assert {value for row in found["who"].values() for value in row} <= {0, 1}
+
+
+def test_who_wrote_it_compares_by_token(chatting, found):
+    model = made(chatting, CROWD)
+    true, false = (
+        [n / t for n, t in zip(*target_nats(model, some), strict=True)]
+        for some in (chatting.examples["test"], chatting.anothers_replies)
+    )
+    clear = np.abs(np.array(true) - false) > 1e-4
+    assert (np.array(found["who"][asked.OWN])[clear] == (np.array(true) < false)[clear]).all() and clear.any()
+
+
+def test_a_history_is_shortened_to_its_newest_items(chatting):
+    example = next(e for e in chatting.examples["test"] if len(e.history) > 2)
+    assert np.array_equal(asked._newest(example, 2).history, example.history[-2:])
+    assert len(asked._newest(example, 0).history) == 0
+    assert len(asked._newest(example, 999).history) == len(example.history)
+
+
+def test_the_bare_llm_and_the_person_in_words(chatting):
+    found = asked.asked_in_words(chatting, made(chatting, WORDED))
+    ways = [*chatting.in_words("test")]
+    assert set(found["nats"]) == {asked.NONE, *ways, *(f"{PROMPT_TUNING}, {way}" for way in ways)}
+    assert list(found["who"]) == [asked.NONE] and PAPER not in found["nats"]
+
+
+def test_the_command_writes_a_record_for_each_seed(chatting, tmp_path, monkeypatch):
+    from pplug.study import records
+
+    monkeypatch.setattr(records, "FOLDER", tmp_path)
+    monkeypatch.setattr(asked, "prepared_people", lambda: chatting)
+    lines = []
+    asked.run_people(lines.append)
+    written = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*.json"))
+    assert written == ["people-words/test-s0.json", *(f"people/test-s{seed}.json" for seed in people.SEEDS)]
+    record = json.loads((tmp_path / "people" / "test-s1.json").read_text())
+    assert record["seed"] == 1 and SHUFFLED not in record["nats"] and record["choices"] == people.CHOICES
