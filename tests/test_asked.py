@@ -56,6 +56,17 @@ def test_who_wrote_it_compares_by_token(chatting, found):
     assert (np.array(found["who"][asked.OWN])[clear] == (np.array(true) < false)[clear]).all() and clear.any()
 
 
+def test_another_persons_history_is_one(chatting):
+    users, own = chatting.users("test"), chatting.examples["test"]
+    whose = {user: example.history for user, example in zip(users, own, strict=True)}
+    others = asked.anothers_histories(chatting, 0)
+    assert any(not len(example.history) for example in own), "someone here is without a history"
+    for user, mine, theirs in zip(users, own, others, strict=True):
+        assert bool(len(mine.history)) == bool(len(theirs.history)) and mine.target_ids == theirs.target_ids
+        if len(mine.history):
+            assert any(np.array_equal(theirs.history, whose[other]) for other in whose if other != user)
+
+
 def test_a_history_is_shortened_to_its_newest_items(chatting):
     example = next(e for e in chatting.examples["test"] if len(e.history) > 2)
     assert np.array_equal(asked._newest(example, 2).history, example.history[-2:])

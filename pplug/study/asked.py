@@ -64,7 +64,7 @@ def asked_on_test(people: People, models: dict[str, PersonalizedLM], seed: int) 
         whether the true reply is found likelier than another person's, token by token.
     """
     test, plug, paper = people.examples["test"], models[CROWD], models[PAPER]
-    others = swap_histories(test, people.users("test"), seed)
+    others = anothers_histories(people, seed)
     pairs = {OWN: (plug, test), ANOTHERS: (plug, others), PROMPT_TUNING: (models[PROMPT_TUNING], test)}
     pairs |= {PAPER_OWN: (paper, test), PAPER_ANOTHERS: (paper, others)}
     more = {newest_said(n): (plug, [_newest(example, n) for example in test]) for n in LENGTHS}
@@ -83,6 +83,19 @@ def asked_on_test(people: People, models: dict[str, PersonalizedLM], seed: int) 
         gains = [(each[PROMPT_TUNING] - each[name]) / n for each, n in ((nats, tokens), (theirs, their_tokens))]
         right[f"{name} against {PROMPT_TUNING}"] = gains[0] > gains[1]
     return _found(people, tokens, nats, right)
+
+
+def anothers_histories(people: People, seed: int) -> list[Example]:
+    """The test questions, each with the history of another person who has one; without a history it stays so.
+
+    Half of the people have none: exchanged with theirs, *another's* would mostly mean *nobody's*.
+    """
+    changed, users = list(people.examples["test"]), people.users("test")
+    rows = [row for row, example in enumerate(changed) if len(example.history)]
+    swapped = swap_histories([changed[row] for row in rows], [users[row] for row in rows], seed)
+    for row, example in zip(rows, swapped, strict=True):
+        changed[row] = example
+    return changed
 
 
 def asked_in_words(people: People, tuned: PersonalizedLM) -> dict:

@@ -5,104 +5,164 @@ import math
 import numpy as np
 
 from pplug.data import Interval, bootstrap_mean, bootstrap_ratio
-from pplug.study.people import ANOTHERS, LENGTHS, NONE, OWN, PROMPT_TUNING
+from pplug.rivals.inputs import ITEMS
+from pplug.study.asked import (
+    ANOTHERS,
+    GROUP,
+    LENGTHS,
+    NONE,
+    OWN,
+    PAPER_ANOTHERS,
+    PAPER_OWN,
+    WORDS_GROUP,
+    newest_said,
+)
+from pplug.study.people import HABITS_SAID, PROMPT_TUNING, SHUFFLED, items_said
 from pplug.study.records import load_records, markdown
 
-GROUP, TRIED = "people", "people-tried"
-AGAINST = f" against {PROMPT_TUNING}"
+TRIED = "people-tried"
+IN_WORDS = [HABITS_SAID, *map(items_said, ITEMS)]
+TABLE = {  # row of a record → what the table calls it
+    NONE: "the bare LLM",
+    **{name: f"the bare LLM, {name}" for name in IN_WORDS},
+    PROMPT_TUNING: PROMPT_TUNING,
+    **{f"{PROMPT_TUNING}, {name}": f"{PROMPT_TUNING}, {name}" for name in IN_WORDS},
+    PAPER_ANOTHERS: PAPER_ANOTHERS,
+    PAPER_OWN: PAPER_OWN,
+    SHUFFLED: "crowd plug, trained on shuffled users",
+    ANOTHERS: f"crowd plug, {ANOTHERS}",
+    OWN: f"crowd plug, {OWN}",
+}
 
 
-def of_users(records: list[dict], row: str) -> np.ndarray:
-    """A row's nats, each user's sum: `[seeds, users]`."""
-    return np.array([record["nats"][row] for record in records if row in record["nats"]])
+def people_records() -> list[dict]:
+    """The records of real people, one a seed; what is asked without a plug stands in the first."""
+    first, *others = load_records(GROUP)
+    (words,) = load_records(WORDS_GROUP)
+    return [first | {kind: first[kind] | words[kind] for kind in ("nats", "who")}, *others]
 
 
-def sizes(records: list[dict], of: str = "tokens") -> np.ndarray:
-    """`[users]`: tokens, letters or questions, the same in all records.
+def tried_record() -> dict:
+    """The record of what was compared on dev."""
+    return load_records(TRIED)[0]
+
+
+def of_users(records: list[dict], row: str, turn: int | None = None) -> np.ndarray:
+    """A row's nats, each user's sum, on request of their n-th question alone: `[seeds, users]`."""
+    return np.array([_by_user(record, record["nats"][row], turn) for record in records if row in record["nats"]])
+
+
+def sizes(records: list[dict], of: str = "tokens", turn: int | None = None) -> np.ndarray:
+    """`[users]`: sums of tokens or letters; the same in all records.
 
     Raises:
         ValueError: They are not: the records are of different questions.
     """
-    every = np.array([record[of] for record in records])
+    every = np.array([_by_user(record, record["questions"][of], turn) for record in records])
     if (every != every[0]).any():
         raise ValueError("these records are of different questions: their users cannot be paired")
     return every[0]
 
 
-def nats(records: list[dict], row: str) -> Interval:
-    """A row's nats per token of the true replies."""
-    return bootstrap_ratio(of_users(records, row), sizes(records))
+def _by_user(record: dict, values: list, turn: int | None) -> np.ndarray:
+    questions, values = record["questions"], np.array(values, dtype=float)
+    if turn is not None:
+        values = values * (np.array(questions["turn"]) == turn)
+    return np.bincount(questions["user"], values, record["people"])
 
 
-def better_by(records: list[dict], row: str, baseline: str, users: np.ndarray | None = None) -> Interval:
+def trained_on(records: list[dict]) -> np.ndarray:
+    """`[users] bool`: who was trained on; the others are newcomers."""
+    return np.arange(records[0]["people"]) < records[0]["trained_on"]
+
+
+def items(records: list[dict]) -> np.ndarray:
+    """`[users] int`: items of each user's history."""
+    found = np.zeros(records[0]["people"], dtype=int)
+    found[records[0]["questions"]["user"]] = records[0]["questions"]["items"]
+    return found
+
+
+def nats(records: list[dict], row: str, users: np.ndarray) -> Interval:
+    """A row's nats per token of these users' true replies."""
+    return bootstrap_ratio(of_users(records, row)[:, users], sizes(records)[users])
+
+
+def better_by(
+    records: list[dict], row: str, baseline: str, users: np.ndarray | None = None, turn: int | None = None
+) -> Interval:
     """How many nats per token a row is better than another: paired by user and seed; positive is better.
 
     Args:
         records: One a seed.
         row: Its name.
         baseline: The other's.
-        users: `[n]`, the users to look at, as positions or a mask; all if None.
+        users: `[n]`, the users to look at, as positions or a mask; those who were trained on if None.
+        turn: Only their n-th question.
     """
-    gained, tokens = of_users(records, baseline) - of_users(records, row), sizes(records)
-    chosen = slice(None) if users is None else users
+    gained, tokens = of_users(records, baseline, turn) - of_users(records, row, turn), sizes(records, turn=turn)
+    chosen = np.flatnonzero(trained_on(records)) if users is None else np.arange(len(tokens))[users]
+    chosen = chosen[tokens[chosen] > 0]
     return bootstrap_ratio(gained[:, chosen], tokens[chosen])
 
 
-def users_better(records: list[dict], row: str, baseline: str) -> float:
+def users_better(records: list[dict], row: str, baseline: str, users: np.ndarray | None = None) -> float:
     """The share of users whose replies a row finds likelier than another does, in the mean over seeds."""
-    return float(((of_users(records, baseline) - of_users(records, row)).mean(axis=0) > 0).mean())
+    gained = (of_users(records, baseline) - of_users(records, row)).mean(axis=0)
+    return float((gained[trained_on(records) if users is None else users] > 0).mean())
 
 
-def who(records: list[dict], row: str) -> Interval:
-    """The share of questions, user by user, in which the true reply is told from another person's."""
-    right = np.array([record["who"][row] for record in records if row in record["who"]])
-    return bootstrap_mean(right / sizes(records, "questions"))
+def who(records: list[dict], row: str, users: np.ndarray) -> Interval | None:
+    """The share of questions, user by user, in which the true reply is told from another person's; None: not asked."""
+    right = [_by_user(record, record["who"][row], None) for record in records if row in record["who"]]
+    asked = _by_user(records[0], [1] * len(records[0]["questions"]["user"]), None)
+    return bootstrap_mean((np.array(right) / asked)[:, users]) if right else None
 
 
-def people_table(records: list[dict]) -> str:
-    """Every row on the real people's replies."""
-    letters = sizes(records, "letters").sum()
-    lines = []
-    for row in (NONE, PROMPT_TUNING, ANOTHERS, OWN):
-        found, bits = nats(records, row), of_users(records, row).mean(axis=0).sum() / letters / math.log(2)
-        gained = "" if row == OWN else f"{_shown(better_by(records, OWN, row))}, {users_better(records, OWN, row):.0%}"
-        told = who(records, row)
-        name = row if row in (NONE, PROMPT_TUNING) else f"crowd plug, {row}"
-        cells = [
-            f"{found.mean:.3f}",
-            f"{bits:.3f}",
-            gained or "–",
-            f"{told.mean:.3f} [{told.low:.3f}, {told.high:.3f}]",
-        ]
-        lines.append([f"**{name}**" if row == OWN else name, *cells])
-    head = ["", "nats per token ↓", "bits per character ↓", "own history better by (nats per token), of users"]
-    return markdown([*head, "who wrote it? ↑"], lines)
+def people_table(records: list[dict], users: np.ndarray | None = None) -> str:
+    """Every row on the real people's replies; of those who were trained on, or of others."""
+    users = trained_on(records) if users is None else users
+    letters, lines = sizes(records, "letters")[users].sum(), []
+    for row, name in TABLE.items():
+        found, bits = of_users(records, row), of_users(records, row).mean(axis=0)[users].sum() / letters / math.log(2)
+        gained = f"{_shown(better_by(records, OWN, row, users))}, {users_better(records, OWN, row, users):.0%}"
+        told = who(records, row, users)
+        shown = "–" if told is None else f"{told.mean:.3f} [{told.low:.3f}, {told.high:.3f}]"
+        cells = [f"{nats(records, row, users).mean:.3f}", f"{bits:.3f}", "–" if row == OWN else gained, shown]
+        lines.append([f"**{name}**" if row == OWN else name, *cells, str(len(found))])
+    head = ["", "nats per token ↓", "bits per character ↓", "crowd plug, own history, better by; for how many people"]
+    return markdown([*head, "who wrote it? ↑", "trainings"], lines)
 
 
-def verdict(records: list[dict]) -> str:
+def verdict(records: list[dict], users: np.ndarray | None = None, kind: str = "people who were trained on") -> str:
     """What the records say, in sentences that are true whatever they hold."""
+    users = trained_on(records) if users is None else users
     told = []
     for row, name in ((NONE, "the bare LLM"), (ANOTHERS, "another user's history"), (PROMPT_TUNING, "prompt tuning")):
-        i, share = better_by(records, OWN, row), users_better(records, OWN, row)
-        kind = "better" if i.low > 0 else "worse" if i.high < 0 else "not shown to be better or worse"
-        told.append(f"{kind} than {name} ({i.mean:+.3f} [{i.low:+.3f}, {i.high:+.3f}], {share:.0%} of people)")
-    questions, people = sizes(records, "questions").sum(), len(sizes(records))
+        i, share = better_by(records, OWN, row, users), users_better(records, OWN, row, users)
+        found = "better" if i.low > 0 else "worse" if i.high < 0 else "not shown to be better or worse"
+        told.append(f"{found} than {name} ({i.mean:+.3f} [{i.low:+.3f}, {i.high:+.3f}], {share:.0%} of people)")
+    questions = np.bincount(records[0]["questions"]["user"], minlength=len(users))[users].sum()
     return (
-        f"On {questions} replies of {people} people, in {len(records)} trainings, the plug with a person's own history "
-        f"is {'; '.join(told)}: nats per token of the true reply gained, 95 % intervals over people and trainings."
+        f"On {questions} replies of {users.sum()} {kind}, in {len(records)} trainings, the plug with a person's own "
+        f"history is {'; '.join(told)}: nats per token of the true reply gained, 95 % intervals over people and "
+        "trainings."
     )
 
 
-def length_lines(records: list[dict]) -> dict[int, Interval]:
-    """What so many items of the history, the newest, gain over prompt tuning, and all of it: items → gain.
+def length_lines(records: list[dict], row: str = PROMPT_TUNING) -> dict[int, Interval]:
+    """What so many items of the history, the newest, gain over a row, and all of it: items → gain.
 
     Of users who have more than the most items, so that all points are of the same people.
     """
-    items = np.array(records[0]["items"])
-    many = items > max(LENGTHS)
-    some = [record for record in records if f"{LENGTHS[0]} items" in record["nats"]]
-    found = {n: better_by(some, f"{n} items", PROMPT_TUNING, many) for n in LENGTHS}
-    return found | {int(np.median(items[many])): better_by(some, OWN, PROMPT_TUNING, many)}
+    many = trained_on(records) & (items(records) > max(LENGTHS))
+    found = {n: better_by(records, newest_said(n), row, many) for n in LENGTHS}
+    return found | {int(np.median(items(records)[many])): better_by(records, OWN, row, many)}
+
+
+def turn_lines(records: list[dict], row: str) -> dict[int, Interval]:
+    """What the own history gains over a row at a person's first, second, … reply of the test chat: turn → gain."""
+    return {turn: better_by(records, OWN, row, turn=turn) for turn in sorted(set(records[0]["questions"]["turn"]))}
 
 
 def tried_table(record: dict) -> str:
@@ -112,16 +172,6 @@ def tried_table(record: dict) -> str:
         for row in record["rows"]
     ]
     return markdown(["variant", "steps × batch", "own history", "another user's history"], lines)
-
-
-def people_records() -> list[dict]:
-    """The records of real people, one a seed."""
-    return load_records(GROUP)
-
-
-def tried_record() -> dict:
-    """The record of what was compared on dev."""
-    return load_records(TRIED)[0]
 
 
 def _shown(i: Interval) -> str:
