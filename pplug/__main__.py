@@ -69,10 +69,13 @@ def _encode(chosen) -> None:
 def _forget(chosen) -> None:
     from pplug.data import get_task
     from pplug.method import load_encoder
-    from pplug.sources.forget import forget
+    from pplug.sources.forget import forget, forget_person
 
-    task = get_task(chosen.task, chosen.folder)
-    told = forget(chosen.folder, task, chosen.user, load_encoder(chosen.encoder), chosen.items)
+    encoder = load_encoder(chosen.encoder)
+    if str(chosen.folder) == "chat":  # not a folder of LaMP files: the packaged chats
+        told = forget_person(chosen.user, encoder)
+    else:
+        told = forget(chosen.folder, get_task(chosen.task, chosen.folder), chosen.user, encoder, chosen.items)
     print(
         f"removed: {told['questions']} questions, {told['texts']} texts only this user had, {told['vectors']} vectors"
     )

@@ -7,9 +7,13 @@ from importlib.util import find_spec
 import pytest
 from chitchat import made_chats, message
 
-from pplug.data import SPLITS, held_out_examples, load, parse_input
+from pplug.__main__ import main
+from pplug.base import DataError
+from pplug.data import SPLITS, held_out_examples, history_text, load, parse_input
+from pplug.method import encode, load_encoder
 from pplug.sources import chat
 from pplug.sources.chat import masked, read_chats, write_chats
+from pplug.sources.forget import forget_person
 
 
 @pytest.fixture
@@ -20,8 +24,7 @@ def source(tmp_path):
 
 
 @pytest.fixture
-def folder(source, tmp_path, monkeypatch):
-    monkeypatch.setattr(chat, "FEWEST_REPLIES", 10)
+def folder(source, tmp_path):
     assert write_chats(source, tmp_path / "out") == {"users": 4, "newcomers": 1}
     return tmp_path / "out"
 
@@ -70,8 +73,39 @@ def test_newcomers_are_asked_behind_the_others_and_never_trained_on(folder):
     assert [e["output"] for e in empty] == ["rather well thank you all"]
 
 
+@pytest.fixture
+def installed(source, tmp_path, monkeypatch):
+    """The package, with the invented chats in it, and an empty cache."""
+    monkeypatch.setattr(chat, "package_file", lambda *_: source)
+    monkeypatch.setenv("PPLUG_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+def test_a_person_can_be_forgotten_and_so_can_what_others_quote_of_her(installed, capsys):
+    encoder, data = load_encoder(), load(chat.chat_folder())
+    encode(encoder, data.history_texts())
+    gone = read_chats(chat.package_file())[0]
+    whose = gone.reply.split()[0]  # "sender-0 says …"
+    own = [row for row, item in enumerate(data.items) if whose in f"{item['message']} {item['reply']}"]
+    vectors = [v.tobytes() for v in encode(encoder, [history_text(data.task, data.items[row]) for row in own])]
+    assert main(["forget", "chat", "chat", gone.user]) in (0, None)
+    assert "0 vectors" not in capsys.readouterr().out
+    everything = b"".join(path.read_bytes() for path in installed.rglob("*") if path.is_file())
+    assert own and whose.encode() not in everything and not any(vector in everything for vector in vectors)
+    left = load(chat.chat_folder())
+    assert gone.user not in left.splits["test"]["user_id"] and len(left.splits["test"])
+    stays = [item["reply"] for item in left.items]
+    assert stays and set(stays) < {item["reply"] for item in data.items}
+
+
+def test_nobody_is_forgotten_twice(installed):
+    user, encoder = load(chat.chat_folder()).splits["test"]["user_id"][0], load_encoder()
+    forget_person(user, encoder)
+    with pytest.raises(DataError, match="expected a person called"):
+        forget_person(user, encoder)
+
+
 def test_histories_and_questions_are_capped(source, tmp_path, monkeypatch):
-    monkeypatch.setattr(chat, "FEWEST_REPLIES", 10)
     monkeypatch.setattr(chat, "MOST_ITEMS", 5)
     monkeypatch.setattr(chat, "MOST_QUESTIONS", 2)
     write_chats(source, tmp_path / "out")

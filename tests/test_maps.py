@@ -71,6 +71,16 @@ def test_a_map_shows_what_the_llm_is_given(normalise, choices):
     np.testing.assert_allclose(maps.user_embeddings(model, users), expected, rtol=1e-5, atol=1e-7)
 
 
+def test_of_a_crowd_plug_the_map_shows_what_users_add_to_everyones_tokens():
+    model = Model(crowd=True, pooling="mean", soft_tokens=2)
+    torch.nn.init.normal_(model.plug.projector.last.weight)
+    users = [user(n, seed=n) for n in (3, 1, 5)]
+    batch = maps.collate(model, users, for_generation=True)
+    given = model.plug(batch["query"], batch["history"], batch["history_mask"])[:, int(model.plug.config.instruction) :]
+    added = given / model.plug.config.embedding_norm - model.plug.normalised(model.plug.crowd())
+    np.testing.assert_allclose(maps.user_embeddings(model, users), added.detach().flatten(1), atol=1e-6)
+
+
 @pytest.mark.fault(14)
 def test_users_whose_embeddings_differ_in_length_alone_are_told_apart_where_the_llm_can():
     def seen(normalise):

@@ -4,67 +4,97 @@ import numpy as np
 import pytest
 
 from pplug.study import people_tables as tables
-from pplug.study.people import ANOTHERS, NONE, OWN, PROMPT_TUNING
+from pplug.study.asked import ANOTHERS, LENGTHS, NONE, OWN, newest_said
+from pplug.study.people import PROMPT_TUNING
 
-GAINS = np.array([1.0, 2, -1])
+GAINS = np.array([1.0, 0, 2, -1, 0.5])  # of each question
+USERS, ITEMS = [0, 0, 1, 2, 3], [60, 60, 50, 3, 0]  # three were trained on; the last is a newcomer
+NEWCOMER = np.array([False, False, False, True])
 
 
 def record(seed: int) -> dict:
-    """Three users; the own history is better than prompt tuning by 1, 2 and -1 nats, whatever the seed."""
-    own = np.array([10.0, 20, 30]) + seed
-    nats = {OWN: own, PROMPT_TUNING: own + GAINS, ANOTHERS: own + 3, NONE: own + 9}
-    nats |= {f"{n} items": own + GAINS - n / 40 for n in tables.LENGTHS} if seed == 0 else {}
-    who = {row: [1, 2, 0] for row in (OWN, PROMPT_TUNING, ANOTHERS, NONE)}
-    sizes = {"tokens": [5, 10, 15], "letters": [20, 40, 60], "questions": [2, 2, 2], "items": [60, 50, 3]}
-    return {"seed": seed, "nats": {row: list(each) for row, each in nats.items()}, "who": who, **sizes}
+    """Two questions of the first user, one of each other; what the own history gains over prompt tuning is `GAINS`."""
+    own = np.array([4.0, 6, 20, 30, 8]) + seed
+    nats = dict.fromkeys(tables.TABLE, own + 9)
+    nats |= {OWN: own, PROMPT_TUNING: own + GAINS, ANOTHERS: own + 3, NONE: own + 9}
+    nats |= {newest_said(n): own + GAINS - n / 40 for n in LENGTHS}
+    who = {row: [1, 0, 1, 0, 1] for row in (PROMPT_TUNING, ANOTHERS, NONE)} | {OWN: [1, 1, 1, 0, 1]}
+    sizes = {"tokens": [2, 3, 10, 15, 4], "letters": [8, 12, 40, 60, 16], "turn": [1, 2, 1, 1, 1]}
+    return {
+        "seed": seed,
+        "people": 4,
+        "trained_on": 3,
+        "questions": {"user": USERS, "items": ITEMS, **sizes},
+        "nats": {row: list(each) for row, each in nats.items()},
+        "who": who,
+    }
 
 
 RECORDS = [record(0), record(1)]
+KNOWN = ~NEWCOMER
 
 
 def test_nats_are_per_token_over_all_users_and_seeds():
-    assert tables.nats(RECORDS, OWN).mean == pytest.approx((60 + 63) / 2 / 30)
+    assert tables.nats(RECORDS, OWN, KNOWN).mean == pytest.approx((60 + 64) / 2 / 30)
+    assert tables.nats(RECORDS, OWN, NEWCOMER).mean == pytest.approx(8.5 / 4)
 
 
 def test_a_gain_is_paired_and_positive_when_better():
-    assert tables.better_by(RECORDS, OWN, PROMPT_TUNING).mean == pytest.approx(2 / 30)
+    assert tables.better_by(RECORDS, OWN, PROMPT_TUNING).mean == pytest.approx(2 / 30), "of those trained on"
     assert tables.better_by(RECORDS, PROMPT_TUNING, OWN).mean == pytest.approx(-2 / 30)
     assert tables.better_by(RECORDS, OWN, PROMPT_TUNING, np.array([0, 1])).mean == pytest.approx(3 / 15)
+    assert tables.better_by(RECORDS, OWN, PROMPT_TUNING, NEWCOMER).mean == pytest.approx(0.5 / 4)
     assert tables.users_better(RECORDS, OWN, PROMPT_TUNING) == pytest.approx(2 / 3)
 
 
 def test_who_wrote_it_counts_users_alike():
-    assert tables.who(RECORDS, OWN).mean == pytest.approx((0.5 + 1 + 0) / 3)
+    assert tables.who(RECORDS, PROMPT_TUNING, KNOWN).mean == pytest.approx((0.5 + 1 + 0) / 3)
+    assert tables.who_more(RECORDS, OWN, PROMPT_TUNING).mean == pytest.approx(0.5 / 3)
+    assert tables.who(RECORDS, tables.SHUFFLED, KNOWN) is None
 
 
 def test_shortened_histories_are_of_users_with_long_ones():
     found = tables.length_lines(RECORDS)
-    assert list(found) == [*tables.LENGTHS, 55]
-    assert found[0].mean == pytest.approx(0) and found[20].mean == pytest.approx(2 * 0.5 / 15)
+    assert list(found) == [*LENGTHS, 55]
+    assert found[0].mean == pytest.approx(0) and found[20].mean == pytest.approx(3 * 0.5 / 15)
     assert found[55].mean == pytest.approx(3 / 15), "of all users with more items than the longest cut"
 
 
+def test_turns_are_those_who_got_so_far():
+    found = tables.turn_lines(RECORDS, PROMPT_TUNING)
+    assert found[1].mean == pytest.approx((1 + 2 - 1) / 27) and found[2].mean == pytest.approx(0 / 3)
+
+
+def test_newcomers_by_their_items():
+    assert tables.newcomers(RECORDS, 0, 0).tolist() == NEWCOMER.tolist()
+    assert not tables.newcomers(RECORDS, 1, 60).any()
+
+
 def test_records_of_other_questions_cannot_be_paired():
+    other = record(1)
+    other["questions"]["tokens"] = [2, 3, 10, 16, 4]
     with pytest.raises(ValueError, match="of different questions"):
-        tables.sizes([record(0), record(1) | {"tokens": [5, 10, 16]}])
+        tables.sizes([record(0), other])
 
 
 def test_the_tables_say_what_the_numbers_say():
     told = tables.people_table(RECORDS)
-    assert "| **crowd plug, own history** | 2.050 |" in told
-    assert "2.350 | 0.848 | +0.300 [" in told and ", 67%" in told, "9 nats of 30 tokens; two of three users"
+    assert "| **crowd plug, own history** | 2.067 |" in told
+    assert "2.467 | 0.890 | +0.400 [" in told and ", 67%" in told, "12 nats of 30 tokens; two of three users"
     rows = [{"what": "a plug", "steps": "3 × 4", "own": 3.6, "other": 3.7}, {"what": "b", "steps": "3 × 4", "own": 3.5}]
-    assert "| a plug | 3 × 4 | 3.600 | 3.700 |" in tables.tried_table({"rows": rows})
+    assert "| a plug | 3 × 4 | 3.600 | 3.700 |" in tables.tried_table([{"rows": rows}])
 
 
 def test_the_verdict_follows_the_intervals():
     told = tables.verdict(RECORDS)
-    assert "On 6 replies of 3 people, in 2 trainings" in told
-    assert "better than the bare LLM (+0.900" in told and "better than another user's history (+0.300" in told
+    assert "On 4 replies of 3 people who were trained on, in 2 trainings" in told
+    assert "better than the bare LLM (+1.200" in told and "better than another user's history (+0.400" in told
     assert "not shown to be better or worse than prompt tuning (+0.067 [" in told
     worse = [r | {"nats": r["nats"] | {NONE: list(np.array(r["nats"][OWN]) - 1)}} for r in RECORDS]
-    assert "is worse than the bare LLM (-0.100" in tables.verdict(worse)
+    assert "is worse than the bare LLM (-0.133" in tables.verdict(worse)
 
 
 def test_the_committed_records_are_there():
-    assert {r["seed"] for r in tables.people_records()} == {0, 1, 2} and tables.tried_record()["split"] == "dev"
+    records = tables.people_records()
+    assert {r["seed"] for r in records} == {0, 1, 2} and set(tables.TABLE) <= set(records[0]["nats"])
+    assert all(r["split"] == "dev" for r in tables.tried_records())

@@ -67,6 +67,12 @@ def test_intervals_and_arrays_are_saved_as_plain_json(tmp_path):
     }
 
 
+def test_a_list_of_numbers_takes_one_line_and_a_text_keeps_its_brackets(tmp_path):
+    made = {"numbers": [1, -2.5, 1e-9], "texts": ["[ 1 2 ]", "b"], "rows": [[1, 2], [3]], "none": []}
+    path = save_record(made, "g", "n", tmp_path)
+    assert '"numbers": [1, -2.5, 1e-09]' in path.read_text() and json.loads(path.read_text()) == made
+
+
 def test_a_record_that_cannot_be_saved_leaves_the_old_one(tmp_path):
     save_record({"a": 1}, "g", "n", tmp_path)
     with pytest.raises(TypeError):

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pplug.data.style import HABITS, SPREADS, scaled_style, style, style_distance
+from pplug.data.style import HABITS, SPREADS, scaled_style, style, style_distance, style_in_words
 
 
 def habit(text: str, name: str) -> float:
@@ -56,3 +56,14 @@ def test_scaled_habits_are_the_habits_in_other_units():
     texts = ["Well, I am fine.", "lol ok"]
     np.testing.assert_allclose(scaled_style(texts) * np.array(SPREADS), style(texts), rtol=1e-5)
     assert len(SPREADS) == len(HABITS)
+
+
+def test_a_sentence_says_what_it_can_of_the_habits():
+    neat, careless = ["I am well, thanks.", "How are you today?"], ["fine", "i guess so", "ok"]
+    assert "about 4 words a message, mostly with a capital letter at the beginning and with a mark" in style_in_words(
+        neat
+    )
+    assert "about 2 words a message, mostly without a capital letter at the beginning and without" in style_in_words(
+        careless
+    )
+    assert style_in_words([]) == ""

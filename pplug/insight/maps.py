@@ -31,7 +31,8 @@ def user_embeddings(model: PersonalizedLM, examples: list[Example], batch_size: 
     Returns:
         `[n, P·H] float32`: a user's soft tokens side by side, in units of the plug's `embedding_norm`. A plug that
         normalises gives each token the same length, here 1, so that only the direction tells users apart; one that
-        does not (`normalise=False`, as in the release) gives each its own, which the LLM sees too.
+        does not (`normalise=False`, as in the release) gives each its own, which the LLM sees too. Of a `crowd` plug
+        it is what the user adds to everyone's tokens.
 
     Raises:
         InputError: The plug has no user embedding.
@@ -43,7 +44,7 @@ def user_embeddings(model: PersonalizedLM, examples: list[Example], batch_size: 
     for start in range(0, len(examples), batch_size):
         batch = collate(model, examples[start : start + batch_size], for_generation=True)
         tokens = model.plug.user_embedding(batch["query"], batch["history"], batch["history_mask"])
-        parts.append(model.plug.normalised(tokens).flatten(1).float().cpu().numpy())
+        parts.append(model.plug.user_part(tokens).flatten(1).float().cpu().numpy())
     return np.concatenate(parts)
 
 

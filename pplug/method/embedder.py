@@ -241,13 +241,16 @@ class Plug(nn.Module):
                 instruction = instruction / self.config.instruction_divisor
             instruction = self.normalised(instruction) * self.config.embedding_norm
             parts.append(instruction.expand(mask.shape[0], -1, -1))
-        embedding = self.user_embedding(query, history, mask, features) if self.config.user else None
         if self.config.crowd:
-            tokens = self.normalised(self.crowd()).expand(mask.shape[0], -1, -1)
-            parts.append((tokens if embedding is None else tokens + STEP * embedding) * self.config.embedding_norm)
-        elif self.config.user:
-            parts.append(self.normalised(embedding) * self.config.embedding_norm)
+            parts.append(self.normalised(self.crowd()).expand(mask.shape[0], -1, -1) * self.config.embedding_norm)
+        if self.config.user:
+            part = self.user_part(self.user_embedding(query, history, mask, features)) * self.config.embedding_norm
+            parts = [*parts[:-1], parts[-1] + part] if self.config.crowd else [*parts, part]
         return torch.cat([part.to(parts[0].dtype) for part in parts], dim=1)
+
+    def user_part(self, embedding: Tensor) -> Tensor:
+        """What a user embedding is in the soft prompt, in units of `embedding_norm`: `[..., H]` → `[..., H]` float."""
+        return STEP * embedding if self.config.crowd else self.normalised(embedding)
 
     def normalised(self, tokens: Tensor) -> Tensor:
         """Soft tokens as the LLM is given them, in units of `embedding_norm`.

@@ -5,10 +5,11 @@ train, earlier ones are history. People with too few chats are newcomers: they a
 the test split alone, with what history they have.
 """
 
+import hashlib
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from pplug.data import SPLITS, Task, build_input
 from pplug.sources.own_users import MAIL
 
 SHA256 = "d2a5d0bf6acf354fef51f3af39cbece2220d3b8f6086b658c3d335105798312a"  # of the package's dataset.json
+FORGOTTEN = "forgotten.json"  # in the cache: their pseudonyms
 MOST_ITEMS = 60  # of a history, the newest: two people wrote 25,000 messages each
 MOST_QUESTIONS = 4  # of a chat
 FEWEST_CHATS, FEWEST_REPLIES = 3, 10  # of a user in the train split
@@ -71,11 +73,19 @@ def chat_folder(task: str = "chat") -> Path:
         InputError: The package is not installed, or its file is not the expected one.
     """
     source = package_file("chitchat-dataset", "dataset.json", SHA256)
-    folder = cache_folder() / "chat" / f"{SHA256[:8]}-{file_hash(Path(__file__))[:8]}"
+    without = forgotten()
+    named = hashlib.sha256(json.dumps(without).encode()).hexdigest()[:8] if without else "all"
+    folder = cache_folder() / "chat" / f"{SHA256[:8]}-{file_hash(Path(__file__))[:8]}-{named}"
     if not folder.exists():
         with replacing(folder) as temporary:
-            write_chats(source, temporary)
+            write_chats(source, temporary, without)
     return folder / task
+
+
+def forgotten() -> list[str]:
+    """The people who were forgotten (forget.py): the package still has their chats, nothing else may."""
+    path = cache_folder() / "chat" / FORGOTTEN
+    return json.loads(path.read_text()) if path.exists() else []
 
 
 def masked(text: str) -> str:
@@ -83,15 +93,27 @@ def masked(text: str) -> str:
     return " ".join(LINK.sub("[link]", MAIL.sub("[e-mail]", text)).split())
 
 
-def read_chats(path: Path) -> list[Reply]:
+def read_chats(path: Path, without: Collection[str] = ()) -> list[Reply]:
     """Every reply of a chat of two, in the order of chats and turns; senders under short pseudonyms.
 
     What is replied to are the partner's last turns, as many as fit in `MESSAGE_WORDS`, at least the last.
+
+    Args:
+        path: The package's file.
+        without: People who were forgotten: whole chats go, since their partners' items quote them.
     """
     chats = sorted(read_json(path).items(), key=lambda chat: (chat[1]["start"], chat[0]))
     senders = {m["sender"] for _, chat in chats for turn in chat["messages"] for m in turn}
     names = {sender: f"person-{number:04d}" for number, sender in enumerate(sorted(senders))}
-    return [reply for number, (_, chat) in enumerate(chats) for reply in _replies(f"c{number}", chat, names)]
+    gone = set(without)
+    replies = [
+        _replies(f"c{number}", chat, names) for number, (_, chat) in enumerate(chats) if not gone & _of(chat, names)
+    ]
+    return [reply for some in replies for reply in some]
+
+
+def _of(chat: dict, names: dict[str, str]) -> set[str]:
+    return {names[message["sender"]] for turn in chat["messages"] for message in turn}
 
 
 def _replies(name: str, chat: dict, names: dict[str, str]) -> Iterator[Reply]:
@@ -113,13 +135,18 @@ def _within(text: str, words: tuple[int, int]) -> bool:
     return words[0] <= len(text.split()) <= words[1]
 
 
-def write_chats(source: Path, folder: Path) -> dict[str, int]:
+def write_chats(source: Path, folder: Path, without: Collection[str] = ()) -> dict[str, int]:
     """Write the chats as LaMP files: `chat` and `chat-who` under `folder`, each with its `task.json`.
+
+    Args:
+        source: The package's file.
+        folder: Where to.
+        without: See `read_chats`.
 
     Returns:
         How many people are in the train split, and how many are newcomers: `{"users", "newcomers"}`.
     """
-    replies = read_chats(source)
+    replies = read_chats(source, without)
     by_user: dict[str, list[Reply]] = {}
     for reply in replies:
         by_user.setdefault(reply.user, []).append(reply)

@@ -12,6 +12,7 @@ from pathlib import Path
 from pplug.base import DataError, cache_folder, json_items, read_json, replacing, write_text
 from pplug.data import SPLITS, Task, as_text, build_input, check_file, clean_items, get_task, history_text, query_text
 from pplug.method import Encoder, remove, text_keys
+from pplug.sources.chat import CHAT, FORGOTTEN, chat_folder, forgotten
 
 LIST = "a list of questions"
 
@@ -87,6 +88,46 @@ def forget(
         questions = (question for question in json_items(path, LIST) if stays[path][str(question["id"])])
         _write_list(path, (_without(question, user_id, items) for question in questions))
     gone = sum(list(ids.values()).count(False) for ids in stays.values())
+    return {"questions": gone, "texts": len(texts) + len(queries), "vectors": removed}
+
+
+def forget_person(user: str, encoder: Encoder) -> dict[str, int]:
+    """Remove one of the real people of `sources.chat`: every chat she took part in, since partners' items quote her.
+
+    The package that the chats come from keeps them; what is made of it here from now on is made without her.
+
+    Args:
+        user: Her pseudonym.
+        encoder: The encoder whose vectors are removed.
+
+    Returns:
+        What was removed: `{"questions", "texts", "vectors"}`.
+
+    Raises:
+        DataError: There is nobody of this name, or she was forgotten already.
+    """
+    folder = chat_folder(CHAT.name)
+    before = {split: read_json(folder / f"{split}_questions.json") for split in SPLITS}
+    if user not in {_user(question) for questions in before.values() for question in questions}:
+        raise DataError(f"the chats: expected a person called {user!r}: no question here is theirs")
+    names = cache_folder() / "chat" / FORGOTTEN
+    write_text(names, json.dumps(sorted({*forgotten(), user})))
+    left = chat_folder(CHAT.name)
+    after = {split: read_json(left / f"{split}_questions.json") for split in SPLITS}
+    texts, queries, kept = set(), set(), cache_folder() / "vectors" / encoder.key
+    for questions in before.values():
+        texts, queries = texts | _history_texts(CHAT, questions), queries | _query_texts(CHAT, questions)
+    for questions in after.values():
+        texts, queries = texts - _history_texts(CHAT, questions), queries - _query_texts(CHAT, questions)
+    removed = sum(
+        remove(kept, text_keys(encoder, sorted(some), is_query)) for some, is_query in ((texts, False), (queries, True))
+    )
+    for copy in (cache_folder() / "data").glob(f"{CHAT.name}*-*"):
+        shutil.rmtree(copy)
+    for old in names.parent.iterdir():
+        if old.is_dir() and old != left.parent:
+            shutil.rmtree(old)
+    gone = sum(len(questions) for questions in before.values()) - sum(len(questions) for questions in after.values())
     return {"questions": gone, "texts": len(texts) + len(queries), "vectors": removed}
 
 

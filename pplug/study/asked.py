@@ -27,6 +27,7 @@ from pplug.study.records import environment, save_record
 GROUP, WORDS_GROUP = "people", "people-words"
 OWN, ANOTHERS, NONE = "own history", "another user's history", "no personalisation"
 PAPER_OWN, PAPER_ANOTHERS = f"{PAPER}, {OWN}", f"{PAPER}, {ANOTHERS}"
+AGAINST = f"{OWN} against {PROMPT_TUNING}"
 LENGTHS = (0, 1, 2, 5, 10, 20)  # items of a shortened history
 
 
@@ -79,9 +80,8 @@ def asked_on_test(people: People, models: dict[str, PersonalizedLM], seed: int) 
         }
     )
     right = {name: nats[name] / tokens < theirs[name] / their_tokens for name in pairs}
-    for name in (OWN, ANOTHERS):  # by what the user adds to what everyone is given
-        gains = [(each[PROMPT_TUNING] - each[name]) / n for each, n in ((nats, tokens), (theirs, their_tokens))]
-        right[f"{name} against {PROMPT_TUNING}"] = gains[0] > gains[1]
+    gains = [(each[PROMPT_TUNING] - each[OWN]) / n for each, n in ((nats, tokens), (theirs, their_tokens))]
+    right[AGAINST] = gains[0] > gains[1]  # by what the user adds to what everyone is given
     return _found(people, tokens, nats, right)
 
 

@@ -42,9 +42,9 @@ def people_records() -> list[dict]:
     return [first | {kind: first[kind] | words[kind] for kind in ("nats", "who")}, *others]
 
 
-def tried_record() -> dict:
-    """The record of what was compared on dev."""
-    return load_records(TRIED)[0]
+def tried_records() -> list[dict]:
+    """The records of what was compared on dev."""
+    return load_records(TRIED)
 
 
 def of_users(records: list[dict], row: str, turn: int | None = None) -> np.ndarray:
@@ -74,6 +74,11 @@ def _by_user(record: dict, values: list, turn: int | None) -> np.ndarray:
 def trained_on(records: list[dict]) -> np.ndarray:
     """`[users] bool`: who was trained on; the others are newcomers."""
     return np.arange(records[0]["people"]) < records[0]["trained_on"]
+
+
+def newcomers(records: list[dict], least: int, most: int) -> np.ndarray:
+    """`[users] bool`: who was not trained on and has so many items of history."""
+    return ~trained_on(records) & (items(records) >= least) & (items(records) <= most)
 
 
 def items(records: list[dict]) -> np.ndarray:
@@ -114,9 +119,21 @@ def users_better(records: list[dict], row: str, baseline: str, users: np.ndarray
 
 def who(records: list[dict], row: str, users: np.ndarray) -> Interval | None:
     """The share of questions, user by user, in which the true reply is told from another person's; None: not asked."""
+    right = _right(records, row)
+    return bootstrap_mean(right[:, users]) if len(right) else None
+
+
+def who_more(records: list[dict], row: str, baseline: str, users: np.ndarray | None = None) -> Interval:
+    """How much larger that share is under a row than under another: paired by user and seed."""
+    users = trained_on(records) if users is None else users
+    return bootstrap_mean((_right(records, row) - _right(records, baseline))[:, users])
+
+
+def _right(records: list[dict], row: str) -> np.ndarray:
     right = [_by_user(record, record["who"][row], None) for record in records if row in record["who"]]
-    asked = _by_user(records[0], [1] * len(records[0]["questions"]["user"]), None)
-    return bootstrap_mean((np.array(right) / asked)[:, users]) if right else None
+    return np.array(right).reshape(-1, records[0]["people"]) / _by_user(
+        records[0], [1] * len(records[0]["questions"]["user"]), None
+    )
 
 
 def people_table(records: list[dict], users: np.ndarray | None = None) -> str:
@@ -125,9 +142,9 @@ def people_table(records: list[dict], users: np.ndarray | None = None) -> str:
     letters, lines = sizes(records, "letters")[users].sum(), []
     for row, name in TABLE.items():
         found, bits = of_users(records, row), of_users(records, row).mean(axis=0)[users].sum() / letters / math.log(2)
-        gained = f"{_shown(better_by(records, OWN, row, users))}, {users_better(records, OWN, row, users):.0%}"
-        told = who(records, row, users)
-        shown = "–" if told is None else f"{told.mean:.3f} [{told.low:.3f}, {told.high:.3f}]"
+        gained = f"{told(better_by(records, OWN, row, users))}, {users_better(records, OWN, row, users):.0%}"
+        right = who(records, row, users)
+        shown = "–" if right is None else f"{right.mean:.3f} [{right.low:.3f}, {right.high:.3f}]"
         cells = [f"{nats(records, row, users).mean:.3f}", f"{bits:.3f}", "–" if row == OWN else gained, shown]
         lines.append([f"**{name}**" if row == OWN else name, *cells, str(len(found))])
     head = ["", "nats per token ↓", "bits per character ↓", "crowd plug, own history, better by; for how many people"]
@@ -137,15 +154,15 @@ def people_table(records: list[dict], users: np.ndarray | None = None) -> str:
 def verdict(records: list[dict], users: np.ndarray | None = None, kind: str = "people who were trained on") -> str:
     """What the records say, in sentences that are true whatever they hold."""
     users = trained_on(records) if users is None else users
-    told = []
+    sentences = []
     for row, name in ((NONE, "the bare LLM"), (ANOTHERS, "another user's history"), (PROMPT_TUNING, "prompt tuning")):
         i, share = better_by(records, OWN, row, users), users_better(records, OWN, row, users)
         found = "better" if i.low > 0 else "worse" if i.high < 0 else "not shown to be better or worse"
-        told.append(f"{found} than {name} ({i.mean:+.3f} [{i.low:+.3f}, {i.high:+.3f}], {share:.0%} of people)")
+        sentences.append(f"{found} than {name} ({i.mean:+.3f} [{i.low:+.3f}, {i.high:+.3f}], {share:.0%} of people)")
     questions = np.bincount(records[0]["questions"]["user"], minlength=len(users))[users].sum()
     return (
         f"On {questions} replies of {users.sum()} {kind}, in {len(records)} trainings, the plug with a person's own "
-        f"history is {'; '.join(told)}: nats per token of the true reply gained, 95 % intervals over people and "
+        f"history is {'; '.join(sentences)}: nats per token of the true reply gained, 95 % intervals over people and "
         "trainings."
     )
 
@@ -165,15 +182,17 @@ def turn_lines(records: list[dict], row: str) -> dict[int, Interval]:
     return {turn: better_by(records, OWN, row, turn=turn) for turn in sorted(set(records[0]["questions"]["turn"]))}
 
 
-def tried_table(record: dict) -> str:
+def tried_table(records: list[dict]) -> str:
     """What was compared on dev: nats per token of each variant with the own and with another user's history."""
     lines = [
         [row["what"], str(row["steps"]), f"{row['own']:.3f}", f"{row['other']:.3f}" if "other" in row else "–"]
+        for record in records
         for row in record["rows"]
     ]
     return markdown(["variant", "steps × batch", "own history", "another user's history"], lines)
 
 
-def _shown(i: Interval) -> str:
+def told(i: Interval) -> str:
+    """An interval in words; ∅ marks one that includes zero."""
     mark = "" if i.excludes_zero else " ∅"
     return f"{i.mean:+.3f} [{i.low:+.3f}, {i.high:+.3f}]{mark}"

@@ -2,6 +2,7 @@
 
 import json
 import platform
+import re
 import subprocess
 from dataclasses import asdict
 from datetime import date
@@ -14,6 +15,7 @@ from pplug.base import has_bfloat16, project_folder, write_text
 from pplug.data import TASKS
 
 FOLDER = project_folder() / "results"
+NUMBERS = re.compile(r"\[\n([-+\d.eE,\s]*)\n\s*\]")  # a list of them as `json.dumps` indents it
 LIBRARIES = ("torch", "transformers", "sentence-transformers", "datasets", "numpy")
 
 
@@ -48,9 +50,10 @@ def commit() -> str:
 
 
 def save_record(record: dict, group: str, name: str, folder: Path | None = None) -> Path:
-    """Write one run record as `results/<group>/<name>.json`."""
+    """Write one run record as `results/<group>/<name>.json`; a list of numbers takes one line."""
     path = (folder or FOLDER) / group / f"{name}.json"
-    write_text(path, json.dumps(record, indent=1, default=_plain) + "\n")
+    text = json.dumps(record, indent=1, default=_plain)
+    write_text(path, NUMBERS.sub(lambda found: f"[{' '.join(found[1].split())}]", text) + "\n")
     return path
 
 
