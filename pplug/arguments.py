@@ -80,11 +80,8 @@ def make_parser() -> argparse.ArgumentParser:
     one.add_argument("--shard", type=_shard, default=(1, 1), help=what)
 
     one = commands.add_parser("forget", help="remove a user: questions, history, vectors")
-    (
-        one.add_argument("task", type=_task),
-        one.add_argument("folder", type=Path, help="of LaMP files; `chat` for the packaged chats"),
-        one.add_argument("user"),
-    )
+    one.add_argument("task", type=_task), one.add_argument("folder", type=Path, help="`chat` for the packaged chats")
+    one.add_argument("user")
     one.add_argument("--encoder", default="minilm", help="whose vectors; once for each encoder that was used")
     one.add_argument("--items", nargs="+", default=(), metavar="id", help="only these items of the user's history")
 
