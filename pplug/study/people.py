@@ -48,6 +48,8 @@ CHOICES: dict[str, dict] = {
 }
 ROWS = [(row, seed) for seed in SEEDS for row in (CROWD, PAPER, PROMPT_TUNING)] + [(SHUFFLED, SEEDS[0])]
 HABITS_SAID = "habits in words"
+ITEMS_SAID = {n: f"{n} item{'s' * (n > 1)} in the prompt" for n in ITEMS}
+IN_WORDS = [HABITS_SAID, *ITEMS_SAID.values()]  # what a prompt can say of a person
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,8 +91,8 @@ class People:
         reader = made_plug(self.data, PROMPT_TUNING, 0)
         best = list(retrieve("BM25", self.data, questions, examples))
         found = {
-            items_said(n): put_in_prompt(reader, self.data, questions, examples, [rows[:n] for rows in best])
-            for n in ITEMS
+            name: put_in_prompt(reader, self.data, questions, examples, [rows[:n] for rows in best])
+            for n, name in ITEMS_SAID.items()
         }
         items = self.data.items
         replies = [[history_text(self.data.task, items[row], False) for row in q["profile"]] for q in questions]
@@ -106,11 +108,6 @@ class People:
             rng, ways = random.Random(seed), list(self.in_words("train").values())
             return [rng.choice(ways)[number] for number in range(len(self.examples["train"]))]
         return self.examples["train"]
-
-
-def items_said(n: int) -> str:
-    """The name of the row with so many retrieved items in the prompt."""
-    return f"{n} item{'s' * (n > 1)} in the prompt"
 
 
 def prepared_people() -> People:

@@ -5,7 +5,6 @@ import math
 import numpy as np
 
 from pplug.data import Interval, bootstrap_mean, bootstrap_ratio
-from pplug.rivals.inputs import ITEMS
 from pplug.study.asked import (
     ANOTHERS,
     GROUP,
@@ -17,11 +16,10 @@ from pplug.study.asked import (
     WORDS_GROUP,
     newest_said,
 )
-from pplug.study.people import HABITS_SAID, PROMPT_TUNING, SHUFFLED, items_said
+from pplug.study.people import IN_WORDS, PROMPT_TUNING, SHUFFLED
 from pplug.study.records import load_records, markdown
 
 TRIED = "people-tried"
-IN_WORDS = [HABITS_SAID, *map(items_said, ITEMS)]
 TABLE = {  # row of a record → what the table calls it
     NONE: "the bare LLM",
     **{name: f"the bare LLM, {name}" for name in IN_WORDS},
