@@ -81,6 +81,20 @@ def test_the_bare_llm_and_the_person_in_words(chatting):
     assert list(found["who"]) == [asked.NONE] and PAPER not in found["nats"]
 
 
+def test_what_is_written_is_measured_and_dropped(chatting):
+    found = asked.asked_to_write(chatting, {row: made(chatting, row) for row in (CROWD, PROMPT_TUNING)}, 0)
+    known = set(chatting.users("train"))
+    assert set(found["replies"]) == {asked.NONE, PROMPT_TUNING, asked.ANOTHERS, asked.OWN}
+    for row in found["replies"].values():
+        assert all(len(row[name]) == len(known) for name in ("style", "rouge1", "words"))
+        assert min(row["style"]) >= 0 and min(row["rouge1"]) >= 0 and max(row["rouge1"]) <= 1
+    first = {q["user_id"]: q for q in reversed(chatting.questions["test"])}
+    assert sorted(found["true words"]) == sorted(len(first[user]["output"].split()) for user in known)
+    assert not any(
+        isinstance(value, str) for row in found["replies"].values() for some in row.values() for value in some
+    )
+
+
 def test_the_command_writes_a_record_for_each_seed(chatting, tmp_path, monkeypatch):
     from pplug.study import records
 
@@ -89,6 +103,10 @@ def test_the_command_writes_a_record_for_each_seed(chatting, tmp_path, monkeypat
     lines = []
     asked.run_people(lines.append)
     written = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*.json"))
-    assert written == ["people-words/test-s0.json", *(f"people/test-s{seed}.json" for seed in people.SEEDS)]
+    assert written == [
+        "people-replies/test-s0.json",
+        "people-words/test-s0.json",
+        *(f"people/test-s{seed}.json" for seed in people.SEEDS),
+    ]
     record = json.loads((tmp_path / "people" / "test-s1.json").read_text())
     assert record["seed"] == 1 and SHUFFLED not in record["nats"] and record["choices"] == people.CHOICES

@@ -85,6 +85,17 @@ def test_the_tables_say_what_the_numbers_say():
     assert "| a plug | 3 × 4 | 3.600 | 3.700 |" in tables.tried_table([{"rows": rows}])
 
 
+def test_replies_are_compared_person_by_person():
+    near = {"style": [0.5, 0.7], "rouge1": [0.2, 0.4], "words": [3, 9]}
+    far = {"style": [0.7, 0.9], "rouge1": [0.1, 0.1], "words": [20, 30]}
+    record = {"replies": {NONE: far, OWN: near}, "true words": [8, 10]}
+    told = tables.replies_table(record)
+    assert "| the bare LLM | 0.800 | +0.200 [+0.200, +0.200] | 0.100 | 25 |" in told
+    assert (
+        "| crowd plug, own history | 0.600 | – | 0.300 | 6 |" in told and "| the true replies | – | – | – | 9 |" in told
+    )
+
+
 def test_the_verdict_follows_the_intervals():
     told = tables.verdict(RECORDS)
     assert "On 4 replies of 3 people who were trained on, in 2 trainings" in told

@@ -7,7 +7,7 @@ from pplug.data.lamp_files import SPLITS, check_file
 from pplug.data.loading import Data, examples_with_output, held_out_examples, load
 from pplug.data.metrics import example_scores, label_index, macro_f1, tokenizer_name
 from pplug.data.retrieval import BM25_WORD, RETRIEVERS, rank_by_words, retrieve
-from pplug.data.style import HABITS, scaled_style, style, style_distance, style_in_words
+from pplug.data.style import HABITS, SPREADS, scaled_style, style, style_distance, style_in_words
 from pplug.data.subsets import subset
 from pplug.data.tasks import (
     LOWER_IS_BETTER,
@@ -32,6 +32,7 @@ __all__ = [
     "LOWER_IS_BETTER",
     "RETRIEVERS",
     "SPLITS",
+    "SPREADS",
     "TASKS",
     "Data",
     "Interval",

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pplug.base import InputError, replacing, shown, write_text
 
+TOGETHER = "together.pt"  # of several plugs' training
 SETTINGS, STATE = "training.json", "trainer_state.json"  # ours; transformers', the last file of a checkpoint
 
 
@@ -80,6 +81,32 @@ def write_curve(path: Path, curve: list[dict]) -> None:
         writer = csv.DictWriter(file, ["step", "loss", "eval_loss"])
         writer.writeheader()
         writer.writerows(curve)
+
+
+def write_state(folder: Path | None, parts: list[list], curves: list) -> None:
+    """Keep where several plugs' training is (together.py): what has a `state_dict`, random numbers, losses so far."""
+    if folder is None:
+        return
+    import torch
+
+    states = [[part.state_dict() for part in some] for some in parts]
+    numbers = [torch.get_rng_state(), torch.cuda.get_rng_state_all()]
+    with replacing(folder / TOGETHER) as temporary:
+        torch.save({"states": states, "numbers": numbers, "curves": curves}, temporary)
+
+
+def read_state(folder: Path | None, parts: list[list]) -> list:
+    """Set everything to where `write_state` left it; the losses so far, none where nothing was kept."""
+    if folder is None or not (folder / TOGETHER).exists():
+        return []
+    import torch
+
+    known = torch.load(folder / TOGETHER, map_location="cpu", weights_only=True)
+    for some, states in zip(parts, known["states"], strict=True):
+        for part, state in zip(some, states, strict=True):
+            part.load_state_dict(state)
+    torch.set_rng_state(known["numbers"][0]), torch.cuda.set_rng_state_all(known["numbers"][1])
+    return known["curves"]
 
 
 def _relocate_best(checkpoint: Path) -> None:

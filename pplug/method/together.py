@@ -13,14 +13,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pplug.base import replacing
 from pplug.method.batches import Example, Visits, histories
+from pplug.method.checkpoints import read_state, write_state
 from pplug.method.finite import check_finite_weights
 from pplug.method.joining import pad
 from pplug.method.model import PromptedLM
 from pplug.method.training import WEIGHT_DECAY, learn_crowd
 
-STATE = "state.pt"  # of a training that was interrupted
 CHUNK = 20  # batches among which examples are sorted by length: little padding, and the order stays nearly random
 
 
@@ -150,7 +149,7 @@ def train_together(
     parts = [[model.plug for model in models], optimizers, schedules]
     visits = {id(own): Visits(own, steps * batch_size, seed) for own in examples}
     groups = [slice(at, at + (at_once or len(models))) for at in range(0, len(models), at_once or len(models))]
-    curves, every = _read_state(folder, parts), max(1, steps // 10)
+    curves, every = read_state(folder, parts), max(1, steps // 10)
     for rows in _batches(examples[0], visits[id(examples[0])].order, batch_size, seed)[len(curves) :]:
         seen = {key: [found[row] for row in rows] for key, found in visits.items()}
         some, step_losses = [seen[id(own)] for own in examples], []
@@ -164,34 +163,13 @@ def train_together(
             optimizer.step(), schedule.step(), optimizer.zero_grad()
         curves.append(torch.cat(step_losses))
         if len(curves) % every == 0:
-            _write_state(folder, parts, curves)
+            write_state(folder, parts, curves)
             if log is not None:
                 log(f"step {len(curves)}: " + " ".join(f"{value:.3f}" for value in curves[-1].tolist()))
     for model in models:
         check_finite_weights(model.plug, steps, learning_rate)
         model.eval()
     return torch.stack([each.cpu() for each in curves], dim=1).float().tolist()
-
-
-def _write_state(folder: Path | None, parts: list[list], curves: list[Tensor]) -> None:
-    if folder is None:
-        return
-    states = [[part.state_dict() for part in some] for some in parts]
-    numbers = [torch.get_rng_state(), torch.cuda.get_rng_state_all()]
-    with replacing(folder / STATE) as temporary:
-        torch.save({"states": states, "numbers": numbers, "curves": curves}, temporary)
-
-
-def _read_state(folder: Path | None, parts: list[list]) -> list[Tensor]:
-    """Set plugs, optimisers, schedules and random numbers to where a training was; its losses so far."""
-    if folder is None or not (folder / STATE).exists():
-        return []
-    known = torch.load(folder / STATE, map_location="cpu", weights_only=True)
-    for some, states in zip(parts, known["states"], strict=True):
-        for part, state in zip(some, states, strict=True):
-            part.load_state_dict(state)
-    torch.set_rng_state(known["numbers"][0]), torch.cuda.set_rng_state_all(known["numbers"][1])
-    return known["curves"]
 
 
 @torch.inference_mode()

@@ -7,7 +7,8 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from pplug.method import Example, PersonalizedLM, nats_together, swap_histories, target_nats
+from pplug.data import SPREADS, example_scores, style_distance
+from pplug.method import Example, PersonalizedLM, nats_together, predict, swap_histories, target_nats
 from pplug.study.people import (
     CROWD,
     PAPER,
@@ -24,10 +25,11 @@ from pplug.study.people import (
 )
 from pplug.study.records import environment, save_record
 
-GROUP, WORDS_GROUP = "people", "people-words"
+GROUP, WORDS_GROUP, REPLIES_GROUP = "people", "people-words", "people-replies"
 OWN, ANOTHERS, NONE = "own history", "another user's history", "no personalisation"
 PAPER_OWN, PAPER_ANOTHERS = f"{PAPER}, {OWN}", f"{PAPER}, {ANOTHERS}"
 AGAINST = f"{OWN} against {PROMPT_TUNING}"
+LONGEST_REPLY = 40  # tokens
 LENGTHS = (0, 1, 2, 5, 10, 20)  # items of a shortened history
 
 
@@ -46,6 +48,8 @@ def run_people(log: Callable[[str], None] = print) -> None:
         found = asked_on_test(people, {row: model for (row, s), model in models.items() if s == seed}, seed)
         save_record(about | {"seed": seed} | found | environment(), GROUP, f"test-s{seed}")
         tell(f"seed {seed}: {summary(found)}")
+    found = asked_to_write(people, {row: model for (row, s), model in models.items() if s == SEEDS[0]}, SEEDS[0])
+    save_record(about | {"seed": SEEDS[0]} | found | environment(), REPLIES_GROUP, f"test-s{SEEDS[0]}")
     worded = trained(people, [(WORDED, SEEDS[0])], tell)[WORDED, SEEDS[0]]
     found = asked_in_words(people, worded)
     save_record(about | {"seed": SEEDS[0]} | found | environment(), WORDS_GROUP, f"test-s{SEEDS[0]}")
@@ -83,6 +87,37 @@ def asked_on_test(people: People, models: dict[str, PersonalizedLM], seed: int) 
     gains = [(each[PROMPT_TUNING] - each[OWN]) / n for each, n in ((nats, tokens), (theirs, their_tokens))]
     right[AGAINST] = gains[0] > gains[1]  # by what the user adds to what everyone is given
     return _found(people, tokens, nats, right)
+
+
+def asked_to_write(people: People, models: dict[str, PersonalizedLM], seed: int) -> dict:
+    """What is answered, greedily, to the first test question of each person who was trained on; the texts are dropped.
+
+    Args:
+        people: From `prepared_people`.
+        models: Row → model, of one seed.
+        seed: Of whose history another user gets.
+
+    Returns:
+        `replies`: row → of each person `style`, the distance to the true reply in habits (`data.style`), `rouge1` and
+        `words`; `true words` of the true replies.
+    """
+    trained_on, first = set(people.users("train")), {}
+    for number, user in enumerate(people.users("test")):
+        if user in trained_on:
+            first.setdefault(user, number)
+    rows, others = list(first.values()), anothers_histories(people, seed)
+    own, golds = people.examples["test"], [people.questions["test"][row]["output"] for row in rows]
+    asked = {NONE: (bare_llm(), own), PROMPT_TUNING: (models[PROMPT_TUNING], own)}
+    asked |= {ANOTHERS: (models[CROWD], others), OWN: (models[CROWD], own)}
+    found = {}
+    for name, (model, examples) in asked.items():
+        texts = predict(model, [examples[row] for row in rows], at_once(), max_new_tokens=LONGEST_REPLY)
+        found[name] = {
+            "style": style_distance(texts, golds, np.array(SPREADS)).round(4).tolist(),
+            "rouge1": example_scores(people.data.task, texts, golds)["rouge1"].round(4).tolist(),
+            "words": [len(text.split()) for text in texts],
+        }
+    return {"replies": found, "true words": [len(gold.split()) for gold in golds]}
 
 
 def anothers_histories(people: People, seed: int) -> list[Example]:

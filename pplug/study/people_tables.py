@@ -13,6 +13,7 @@ from pplug.study.asked import (
     OWN,
     PAPER_ANOTHERS,
     PAPER_OWN,
+    REPLIES_GROUP,
     WORDS_GROUP,
     newest_said,
 )
@@ -163,6 +164,29 @@ def verdict(records: list[dict], users: np.ndarray | None = None, kind: str = "p
         f"history is {'; '.join(sentences)}: nats per token of the true reply gained, 95 % intervals over people and "
         "trainings."
     )
+
+
+def replies_table(record: dict) -> str:
+    """How near each row's own replies are to the true ones, from `asked.asked_to_write`."""
+    found, lines = record["replies"], []
+    for row, of in found.items():
+        gained = bootstrap_mean(np.subtract(of["style"], found[OWN]["style"]))
+        better = "–" if row == OWN else told(gained)
+        values = [
+            f"{np.mean(of['style']):.3f}",
+            better,
+            f"{np.mean(of['rouge1']):.3f}",
+            f"{np.median(of['words']):.0f}",
+        ]
+        lines.append([TABLE[row], *values])
+    lines.append(["the true replies", "–", "–", "–", f"{np.median(record['true words']):.0f}"])
+    head = ["", "distance in habits ↓", "crowd plug, own history, nearer by", "ROUGE-1 ↑", "words, median"]
+    return markdown(head, lines)
+
+
+def replies_record() -> dict:
+    """The record of what each row answers."""
+    return load_records(REPLIES_GROUP)[0]
 
 
 def length_lines(records: list[dict], row: str = PROMPT_TUNING) -> dict[int, Interval]:
