@@ -47,6 +47,12 @@ def test_a_gain_is_paired_and_positive_when_better():
     assert tables.users_better(RECORDS, OWN, PROMPT_TUNING) == pytest.approx(2 / 3)
 
 
+def test_each_training_alone():
+    other = record(1)
+    other["nats"][OWN] = list(np.array(other["nats"][OWN]) + 1)
+    assert tables.in_each_training([record(0), other], OWN, PROMPT_TUNING) == "+0.067, -0.067"
+
+
 def test_who_wrote_it_counts_users_alike():
     assert tables.who(RECORDS, PROMPT_TUNING, KNOWN).mean == pytest.approx((0.5 + 1 + 0) / 3)
     assert tables.who_more(RECORDS, OWN, PROMPT_TUNING).mean == pytest.approx(0.5 / 3)

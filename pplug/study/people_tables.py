@@ -110,6 +110,12 @@ def better_by(
     return bootstrap_ratio(gained[:, chosen], tokens[chosen])
 
 
+def in_each_training(records: list[dict], row: str, baseline: str) -> str:
+    """What a row gains over another in each training alone, of people who were trained on, in words."""
+    gains = [better_by([record], row, baseline).mean for record in records if row in record["nats"]]
+    return ", ".join(f"{gain:+.3f}" for gain in gains)
+
+
 def users_better(records: list[dict], row: str, baseline: str, users: np.ndarray | None = None) -> float:
     """The share of users whose replies a row finds likelier than another does, in the mean over seeds."""
     gained = (of_users(records, baseline) - of_users(records, row)).mean(axis=0)
