@@ -51,6 +51,7 @@ def test_each_training_alone():
     other = record(1)
     other["nats"][OWN] = list(np.array(other["nats"][OWN]) + 1)
     assert tables.in_each_training([record(0), other], OWN, PROMPT_TUNING) == "+0.067, -0.067"
+    assert "crowd plug, own history +0.067, -0.067; PPlug, own history" in tables.trainings_line([record(0), other])
 
 
 def test_who_wrote_it_counts_users_alike():

@@ -8,7 +8,16 @@ from pplug.base.files import write_text
 from pplug.config import PROFILES
 from pplug.data.tasks import LOWER_IS_BETTER, TASKS
 from pplug.method.llm_loading import SHIPPED
-from pplug.study.people_tables import people_records, people_table, tried_records, tried_table, verdict
+from pplug.study.people_tables import (
+    people_records,
+    people_table,
+    replies_record,
+    replies_table,
+    trainings_line,
+    tried_records,
+    tried_table,
+    verdict,
+)
 from pplug.study.plan import needs, plug_parameters
 from pplug.study.records import FOLDER, load_records, markdown
 from pplug.study.tables import again_table, cost_table, gain_table, main_table, score_table, verdict_table
@@ -94,6 +103,12 @@ def plan_table() -> str:
     return markdown(head, lines)
 
 
+def people(records: list[dict]) -> str:
+    """The table of real people, what it says in sentences, and what is written."""
+    parts = [people_table(records), verdict(records), trainings_line(records), replies_table(replies_record())]
+    return "\n\n".join(parts)
+
+
 def compare_records() -> list[dict]:
     """The records of `python -m pplug compare`."""
     return load_records("compare-default")
@@ -101,7 +116,7 @@ def compare_records() -> list[dict]:
 
 TABLES = {
     "lessons": lessons,
-    "people": lambda: people_table(people_records()) + "\n\n" + verdict(people_records()),
+    "people": lambda: people(people_records()),
     "tried": lambda: tried_table(tried_records()),
     "results": lambda: main_table(compare_records()),
     "gains": lambda: gain_table(compare_records()),

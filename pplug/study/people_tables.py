@@ -195,6 +195,12 @@ def replies_record() -> dict:
     return load_records(REPLIES_GROUP)[0]
 
 
+def trainings_line(records: list[dict]) -> str:
+    """What the two forms of the plug gain over prompt tuning in each training, in a sentence."""
+    each = (f"{TABLE[row]} {in_each_training(records, row, PROMPT_TUNING)}" for row in (OWN, PAPER_OWN))
+    return f"Over prompt tuning in each training alone: {'; '.join(each)}."
+
+
 def length_lines(records: list[dict], row: str = PROMPT_TUNING) -> dict[int, Interval]:
     """What so many items of the history, the newest, gain over a row, and all of it: items → gain.
 

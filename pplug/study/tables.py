@@ -139,6 +139,8 @@ def ablation_table(records: list[dict], group: str, standard: str = STANDARD) ->
 def again_table(records: list[dict], again: list[dict]) -> str:
     """What came out where cells were run again: for each row, how many users score otherwise, and by how much.
 
+    Rows for which nobody does share the first line.
+
     Args:
         records: The records that are shown elsewhere.
         again: Records of some of the same cells.
@@ -151,7 +153,9 @@ def again_table(records: list[dict], again: list[dict]) -> str:
             now, then = np.array(record["scores"][row]), np.array(before["scores"][row])
             better = gain(TASKS[record["task"]].metrics[0], now, then)
             found.setdefault(row, []).append((int((now != then).sum()), len(now), better))
-    lines = []
+    same = [row for row, cells in found.items() if not any(cell[0] for cell in cells)]
+    every = [cell for row in same for cell in found.pop(row)]
+    lines = [[", ".join(same), str(len(every)), f"0 of {sum(cell[1] for cell in every):,}", "–", "–"]] if same else []
     for row, cells in found.items():
         others, users = (sum(column) for column in list(zip(*cells, strict=True))[:2])
         means, apart = [cell[2].mean for cell in cells], sum(cell[2].excludes_zero for cell in cells)
