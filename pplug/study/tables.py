@@ -155,7 +155,7 @@ def again_table(records: list[dict], again: list[dict]) -> str:
             found.setdefault(row, []).append((int((now != then).sum()), len(now), better))
     same = [row for row, cells in found.items() if not any(cell[0] for cell in cells)]
     every = [cell for row in same for cell in found.pop(row)]
-    lines = [[", ".join(same), str(len(every)), f"0 of {sum(cell[1] for cell in every):,}", "–", "–"]] if same else []
+    lines = [["; ".join(same), str(len(every)), f"0 of {sum(cell[1] for cell in every):,}", "–", "–"]] if same else []
     for row, cells in found.items():
         others, users = (sum(column) for column in list(zip(*cells, strict=True))[:2])
         means, apart = [cell[2].mean for cell in cells], sum(cell[2].excludes_zero for cell in cells)
