@@ -14,9 +14,11 @@ from pplug.data.tasks import TASKS, Task, build_input
 from pplug.method import answering
 from pplug.method import evaluation as module
 from pplug.method.batches import Example
+from pplug.method.card import model_card
 from pplug.method.evaluation import NONE as NOBODY
 from pplug.method.evaluation import OTHER, PLUG, answer_prompts, evaluate, predict, swap_histories
 from pplug.method.personalized import PersonalizedLM
+from pplug.method.saved import read_plug
 
 EMPTY = np.zeros((0, 2), dtype=np.float16)
 
@@ -169,6 +171,19 @@ def test_the_table_names_rows_metrics_and_gains(rated):
     assert lines[0] == "4 examples of 2 users; means over users with 95 % intervals" and len(lines) == 6
     assert lines[1].startswith("plug ") and "mae ↓ 1.000 [0.000, 2.000]   rmse ↓ 1.414 [" in lines[1]
     assert lines[5].startswith("gain over no personalisation") and "mae +1.500 [+0.000, +3.000] ∅" in lines[5]
+
+
+def test_scores_are_saved_with_the_plug_and_stand_in_its_card(t5, tmp_path, monkeypatch):
+    replies.patch_encoder(monkeypatch)
+    model = replies.make_model(t5)
+    asked = [{"input": "Reply to: one", "output": "two", "history": replies.items("a"), "user_id": n} for n in "ab"]
+    found = evaluate(model, asked, max_new_tokens=3)
+    model.facts["scores"] = found.scores
+    facts, _, _ = read_plug(model.save_pretrained(tmp_path) / "plug.safetensors")
+    assert set(facts["scores"]) == set(found.metrics)
+    for name, i in found.metrics[PLUG].items():
+        assert facts["scores"][PLUG][name] == {"mean": i.mean, "low": i.low, "high": i.high}
+        assert f"{i.mean:.3f} [{i.low:.3f}, {i.high:.3f}]" in model_card(facts, model.plug, "ann/plug")
 
 
 def test_without_controls_or_other_users_there_is_less_to_compute(rated):

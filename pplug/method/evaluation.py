@@ -44,6 +44,14 @@ class Evaluation:
     answers: dict[str, list[str]]
     users: int
 
+    @property
+    def scores(self) -> dict[str, dict[str, dict[str, float]]]:
+        """`metrics` in plain values: as `model.facts["scores"]` they are saved with the plug, for its model card."""
+        return {
+            row: {name: {"mean": i.mean, "low": i.low, "high": i.high} for name, i in own.items()}
+            for row, own in self.metrics.items()
+        }
+
     def __str__(self) -> str:
         examples = len(self.answers[PLUG])
         cells = {row: [_shown(name, i) for name, i in own.items()] for row, own in self.metrics.items()}
