@@ -1,6 +1,7 @@
 """Files that are whole or not there, hashes, and where the cache is."""
 
 import hashlib
+import multiprocessing
 import os
 import subprocess
 import sys
@@ -180,3 +181,25 @@ def test_an_installed_package_keeps_nothing_beside_itself(monkeypatch, tmp_path)
     assert files.checkout() is None and files.project_folder() == tmp_path
     (tmp_path / "lib" / "site-packages" / ".git").mkdir(parents=True)
     assert files.checkout() is None
+
+
+def _make_slowly(folder: str, told: str) -> None:
+    def make(temporary: Path) -> None:
+        with open(told, "a") as file:
+            file.write("made\n")
+        time.sleep(0.5)
+        temporary.mkdir()
+        (temporary / "whole").write_text("yes")
+
+    assert (files.made_once(Path(folder), make) / "whole").read_text() == "yes"
+
+
+def test_of_several_processes_one_makes_a_folder_and_the_others_wait(tmp_path):
+    told = tmp_path / "told"
+    context = multiprocessing.get_context("spawn")
+    workers = [context.Process(target=_make_slowly, args=(str(tmp_path / "made"), str(told))) for _ in range(3)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert [worker.exitcode for worker in workers] == [0, 0, 0] and told.read_text() == "made\n"

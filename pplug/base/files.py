@@ -8,7 +8,7 @@ import platform
 import re
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -36,6 +36,27 @@ def replacing(path: str | Path) -> Iterator[Path]:
         wanted = "expected a folder with room that may be written to (for what is kept, PPLUG_CACHE names another)"
         told = f"{path}: {error.strerror or error}: not written, what was there is untouched; {wanted}"
         raise OSError(error.errno or errno.EIO, told) from error
+
+
+def made_once(folder: Path, make: Callable[[Path], object]) -> Path:
+    """Make a folder in the cache unless it is there; of several processes that want it one makes it, the others wait.
+
+    Args:
+        folder: What it is called once it is whole.
+        make: Called with the temporary path where the folder is to be made.
+
+    Returns:
+        The folder.
+    """
+    from filelock import FileLock
+
+    if not folder.exists():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder.with_name(f"{folder.name}.lock")):
+            if not folder.exists():
+                with replacing(folder) as temporary:
+                    make(temporary)
+    return folder
 
 
 @contextmanager

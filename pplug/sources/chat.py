@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pplug.base import cache_folder, file_hash, package_file, read_json, replacing, write_text
+from pplug.base import cache_folder, file_hash, made_once, package_file, read_json, write_text
 from pplug.data import SPLITS, Task, build_input
 from pplug.sources.own_users import MAIL
 
@@ -76,10 +76,7 @@ def chat_folder(task: str = "chat") -> Path:
     without = forgotten()
     named = hashlib.sha256(json.dumps(without).encode()).hexdigest()[:8] if without else "all"
     folder = cache_folder() / "chat" / f"{SHA256[:8]}-{file_hash(Path(__file__))[:8]}-{named}"
-    if not folder.exists():
-        with replacing(folder) as temporary:
-            write_chats(source, temporary, without)
-    return folder / task
+    return made_once(folder, lambda made: write_chats(source, made, without)) / task
 
 
 def forgotten() -> list[str]:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from pplug.base import cache_folder, file_hash, no_loading_bars, replacing
+from pplug.base import cache_folder, file_hash, made_once, no_loading_bars
 from pplug.method import RELEASE, SHIPPED, prepare
 from pplug.study.experiment import fit, get_encoder
 from pplug.study.names import STANDARD
@@ -81,12 +81,14 @@ def encoders(s: Setting) -> Iterator[tuple[str, Row]]:
 def standins_encoder() -> Path:
     """The mean over what the stand-in T5's encoder makes of a text: one without a download, in the cache."""
     folder = cache_folder() / "encoders" / f"standin-{file_hash(SHIPPED / 'model.safetensors')[:8]}"
-    if not folder.exists():
+
+    def make(temporary: Path) -> None:
         module = get_encoder(str(SHIPPED)).module
         module.max_seq_length = ENCODER_TOKENS
-        with replacing(folder) as temporary, no_loading_bars():
+        with no_loading_bars():
             module.save(str(temporary))
-    return folder
+
+    return made_once(folder, make)
 
 
 def _row(s: Setting, changed: dict) -> Row:
