@@ -134,7 +134,7 @@ def _compare(chosen) -> None:
 def _people(chosen) -> None:
     from pplug.study import run_people
 
-    run_people(lambda line: print(line, flush=True))
+    run_people(chosen.parts, lambda line: print(line, flush=True))
 
 
 def _write(path: Path, value) -> None:

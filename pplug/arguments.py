@@ -107,7 +107,10 @@ def make_parser() -> argparse.ArgumentParser:
     one.add_argument("task", type=_task), one.add_argument("--seed", type=SEED, default=0)
     one.add_argument("--out", type=Path, help="a file that also gets the record, as JSON")
 
-    commands.add_parser("people", help="real people's chats and a real LLM: try, choose on dev, train, ask; on a GPU")
+    people = commands.add_parser(
+        "people", help="real people's chats and a real LLM: train, ask, write records; on a GPU"
+    )
+    people.add_argument("parts", nargs="*", help="seed-0, words, adapters, ...: only these parts; all if none is named")
 
     one = commands.add_parser("compare", help="the plug and its rivals: run every group of rows without a record")
     one.add_argument("tasks", nargs="*", type=_task, metavar="task", help="only these; all if none is given")

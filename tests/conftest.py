@@ -113,5 +113,5 @@ def chatting(tmp_path_factory):
         llm = str(tiny.save_llm("llama", folder / "llm", chat=True))
         patch.setattr(experiment, "chat_folder", lambda task: folder / "chats" / task)
         patch.setattr(people, "PROFILE", replace(people.PROFILE, llm=llm, encoder=f"{llm}:1+style"))
-        patch.setattr(people, "STEPS", 1), patch.setattr(people, "BATCH", 4)
+        patch.setattr(people, "FIRST", 1), patch.setattr(people, "STEPS", 1), patch.setattr(people, "BATCH", 4)
         yield people.prepared_people()

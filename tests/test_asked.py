@@ -5,14 +5,15 @@ import json
 import numpy as np
 import pytest
 
-from pplug.method import target_nats
+from pplug.method import nats_of_tokens, target_nats
+from pplug.rivals.ngram_cache import NgramCache
 from pplug.study import asked, people
-from pplug.study.people import CROWD, PAPER, PROMPT_TUNING, SHUFFLED, WORDED
+from pplug.study.people import CHOICES, CROWD, PAPER, PROMPT_TUNING, SHUFFLED, WORDED, WORDED_CROWD
 
 
 def made(chatting, row: str):
-    model = people.made_plug(chatting.data, row, 0)
-    if row in (CROWD, SHUFFLED):
+    model = people.made_plug(chatting.data, CHOICES[row], 0)
+    if row in (CROWD, SHUFFLED, WORDED_CROWD):
         model.plug.projector.learn_crowd([e.history for e in chatting.examples["train"]])
         model.plug.projector.last.weight.data.normal_()
     return model
@@ -20,7 +21,7 @@ def made(chatting, row: str):
 
 @pytest.fixture(scope="module")
 def found(chatting) -> dict:
-    return asked.asked_on_test(chatting, {row: made(chatting, row) for row in people.CHOICES if row != WORDED}, 0)
+    return asked.asked_on_test(chatting, {row: made(chatting, row) for row in CHOICES}, 0)
 
 
 def test_a_record_holds_each_questions_nats(chatting, found):
@@ -75,10 +76,28 @@ def test_a_history_is_shortened_to_its_newest_items(chatting):
 
 
 def test_the_bare_llm_and_the_person_in_words(chatting):
-    found = asked.asked_in_words(chatting, made(chatting, WORDED))
+    found = asked.asked_in_words(chatting, {row: made(chatting, row) for row in (WORDED, WORDED_CROWD)})
     ways = [*chatting.in_words("test")]
-    assert set(found["nats"]) == {asked.NONE, *ways, *(f"{PROMPT_TUNING}, {way}" for way in ways)}
+    said = [f"{plug}, {way}" for plug in (PROMPT_TUNING, CROWD) for way in ways]
+    assert set(found["nats"]) == {asked.NONE, *ways, *said}
     assert list(found["who"]) == [asked.NONE] and PAPER not in found["nats"]
+
+
+def test_a_cache_of_the_own_words_is_mixed_into_each_token(chatting):
+    model = made(chatting, PROMPT_TUNING)
+    found = asked.asked_with_cache(chatting, {PROMPT_TUNING: model})
+    (row,), (share,) = found["nats"], found["shares"].values()
+    alone = target_nats(model, chatting.examples["test"])[0]
+    for nats, mixed, items in zip(alone, found["nats"][row], found["questions"]["items"], strict=True):
+        assert mixed == pytest.approx(nats, abs=6e-3) if not items else mixed != nats
+    tokenizer = people.get_llm(people.PROFILE.llm)[1]
+    number = next(n for n, example in enumerate(chatting.examples["test"]) if len(example.history))
+    question, example = chatting.questions["test"][number], chatting.examples["test"][number]
+    texts = [chatting.data.items[place]["reply"] for place in question["profile"]]
+    cache = NgramCache([people.target_ids(tokenizer, text, False) for text in texts])
+    (each,) = nats_of_tokens(model, [example])
+    mixed = (1 - share) * np.exp(-each) + share * cache.likelihood(example.target_ids)
+    assert found["nats"][row][number] == pytest.approx(-np.log(mixed).sum(), abs=6e-3)
 
 
 def test_what_is_written_is_measured_and_dropped(chatting):
@@ -93,20 +112,3 @@ def test_what_is_written_is_measured_and_dropped(chatting):
     assert not any(
         isinstance(value, str) for row in found["replies"].values() for some in row.values() for value in some
     )
-
-
-def test_the_command_writes_a_record_for_each_seed(chatting, tmp_path, monkeypatch):
-    from pplug.study import records
-
-    monkeypatch.setattr(records, "FOLDER", tmp_path)
-    monkeypatch.setattr(asked, "prepared_people", lambda: chatting)
-    lines = []
-    asked.run_people(lines.append)
-    written = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*.json"))
-    assert written == [
-        "people-replies/test-s0.json",
-        "people-words/test-s0.json",
-        *(f"people/test-s{seed}.json" for seed in people.SEEDS),
-    ]
-    record = json.loads((tmp_path / "people" / "test-s1.json").read_text())
-    assert record["seed"] == 1 and SHUFFLED not in record["nats"] and record["choices"] == people.CHOICES

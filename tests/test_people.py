@@ -1,9 +1,13 @@
 """The study of real people, here on invented chats and a tiny LLM: what is trained, on what, and once."""
 
 import numpy as np
+import pytest
+import torch
 
+from pplug.method import nats_together
+from pplug.method.together import soft_prompts
 from pplug.study import people
-from pplug.study.people import CROWD, PROMPT_TUNING, SHUFFLED, WORDED
+from pplug.study.people import CROWD, PAPER, PROMPT_TUNING, SHUFFLED, WORDED, WORDED_CROWD
 
 
 def test_everyone_is_asked_and_newcomers_are_not_trained_on(chatting):
@@ -20,9 +24,12 @@ def test_another_persons_reply_stands_where_the_true_one_did(chatting):
 
 
 def test_every_row_is_trained_on_the_same_questions(chatting):
-    own = chatting.training(CROWD, 0)
-    shuffled, worded = chatting.training(SHUFFLED, 0), chatting.training(WORDED, 0)
-    assert own is chatting.training(PROMPT_TUNING, 1), "one list, so that its histories are put together once"
+    own = chatting.given("train", CROWD, 0)
+    shuffled, worded = (chatting.given("train", row, 0) for row in (SHUFFLED, WORDED))
+    assert own is chatting.given("train", PROMPT_TUNING, 1), "one list, so that its histories are put together once"
+    assert chatting.given("dev", SHUFFLED, 0) is chatting.examples["dev"]
+    both = zip(worded, chatting.given("train", WORDED_CROWD, 0), strict=True)
+    assert all(a.before_ids == b.before_ids for a, b in both), "what stands in the prompt is no difference of theirs"
     for other in (shuffled, worded):
         assert [e.target_ids for e in other] == [e.target_ids for e in own]
     assert [e.before_ids for e in shuffled] == [e.before_ids for e in own]
@@ -42,15 +49,25 @@ def test_a_person_in_words_stands_in_front_of_the_message(chatting):
     assert all(not some[row].input_ids for some in worded.values()) and tokenizer is not None
 
 
-def test_plugs_are_trained_once_and_kept_in_half_precision(chatting):
-    lines, rows = [], [(CROWD, 0), (PROMPT_TUNING, 0), (SHUFFLED, 0)]
-    models = people.trained(chatting, rows, lines.append)
-    assert list(models) == rows and len(lines) == 2
+def test_plugs_begin_from_prompt_tuning_are_trained_once_and_kept_in_half_precision(chatting, monkeypatch):
+    lines, rows = [], [(CROWD, 0), (PAPER, 0), (PROMPT_TUNING, 0), (SHUFFLED, 0)]
+    done = people.trained(chatting, rows, lines.append)
+    assert list(done.models) == rows and len(lines) == 4  # of each training its one step, and its end
     again = people.trained(chatting, rows, lines.append)
-    assert len(lines) == 2
-    for key, model in models.items():
+    assert len(lines) == 4 and again.curves == done.curves
+    for key, model in done.models.items():
         for name, value in model.plug.state_dict().items():
-            assert np.array_equal(value, again[key].plug.state_dict()[name]), (key, name)
+            assert np.array_equal(value, again.models[key].plug.state_dict()[name]), (key, name)
             assert np.array_equal(value, value.half().float()), (key, name)
-    crowd, tuned = models[CROWD, 0].plug, models[PROMPT_TUNING, 0].plug
-    assert crowd.tokens == tuned.tokens and crowd.config.user and not tuned.config.user
+    assert len({model.plug.tokens for model in done.models.values()}) == 1, "equal in size"
+    assert all(len(curve) == 1 for curve in done.curves["losses"].values())
+    nats, tokens = nats_together([done.models[CROWD, 0]], [chatting.examples["dev"]])
+    assert done.curves["dev"]["1"][0] == pytest.approx(nats.sum() / tokens.sum(), rel=1e-2)  # half precision since
+    monkeypatch.setattr(people, "train_together", lambda models, *_, **__: [[0.0]] * len(models))
+    first = people.prompt_tunings(chatting, [0], lines.append)[0]
+    monkeypatch.setattr(people, "BATCH", 5)  # another training, of which nothing is kept
+    begun = people.trained(chatting, rows, lines.append).models
+    example = chatting.examples["test"][:1]
+    wanted = soft_prompts([first], [example])[0]
+    for key, model in begun.items():
+        torch.testing.assert_close(soft_prompts([model], [example])[0], wanted, atol=2e-2, rtol=2e-2, msg=str(key))

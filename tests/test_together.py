@@ -114,8 +114,8 @@ def test_interrupted_it_goes_on_as_if_nothing_had_happened(causal, tmp_path):
     class Interrupted(Exception):
         pass
 
-    def interrupt(line):
-        if line.startswith("step 5"):
+    def interrupt(step, losses):
+        if step == 5:
             raise Interrupted
 
     def begun():
@@ -127,7 +127,7 @@ def test_interrupted_it_goes_on_as_if_nothing_had_happened(causal, tmp_path):
     whole = train_together(models, examples, 10, batch_size=4)
     stopped, _ = begun()
     with pytest.raises(Interrupted):
-        train_together(stopped, examples, 10, batch_size=4, folder=tmp_path / "run", log=interrupt)
+        train_together(stopped, examples, 10, batch_size=4, folder=tmp_path / "run", watch=interrupt)
     again, _ = begun()
     torch.rand(7)  # other numbers were drawn since
     assert train_together(again, examples, 10, batch_size=4, folder=tmp_path / "run") == whole

@@ -17,7 +17,7 @@ from pplug.method.prompts import MAX_INPUT, target_ids, text_ids
 from pplug.method.release import RELEASE, VISITS
 from pplug.method.saved import read_plug
 from pplug.method.store import remove
-from pplug.method.together import nats_together, train_together
+from pplug.method.together import nats_of_tokens, nats_together, train_together
 from pplug.method.training import train
 from pplug.method.user import User
 
@@ -48,6 +48,7 @@ __all__ = [
     "load_encoder",
     "load_llm",
     "minilm_folder",
+    "nats_of_tokens",
     "nats_together",
     "new_tokens",
     "predict",

@@ -181,6 +181,32 @@ class Plug(nn.Module):
         """Number of soft tokens in front of the input: one for `I`, P for the user."""
         return int(self.config.instruction) + (self.config.user or self.config.crowd) * self.config.soft_tokens
 
+    @torch.no_grad()
+    def begin_from(self, tuned: "Plug") -> None:
+        """Begin where prompt tuning ended: with its soft tokens for everyone, which a user does not move yet.
+
+        Args:
+            tuned: A plug of the crowd's form without a user embedding, with as many soft tokens.
+
+        Raises:
+            ValueError: It is none, or the instruction embedding here comes out of an MLP.
+        """
+        ours, theirs = self.config, tuned.config
+        alike = not ours.crowd or (ours.instruction, ours.soft_tokens) == (theirs.instruction, theirs.soft_tokens)
+        if theirs.user or not theirs.crowd or tuned.tokens != self.tokens or not alike or ours.instruction_mlp:
+            raise ValueError(f"expected prompt tuning with {self.tokens} soft tokens, of like kinds")
+        nobody = torch.zeros(1, 1, dtype=torch.bool, device=tuned.crowd.seed.device)
+        tokens = tuned(None, None, nobody)[0] / theirs.embedding_norm
+        if ours.instruction:
+            self.instruction.copy_(tokens[:1])
+            tokens = tokens[1:]
+        if ours.crowd:
+            self.crowd.load_state_dict(tuned.crowd.state_dict())
+        elif ours.user:
+            nn.init.zeros_(self.projector.out.weight)
+            self.projector.out.bias.copy_(tokens.flatten())
+            self.no_history.copy_(tokens)
+
     def weights(self, query, history: Tensor, mask: Tensor) -> Tensor:
         """The weight of each history item, `[B, N]` float; see `attention`. for `max`, which has none, the mean's."""
         if self.config.pooling == "attention":

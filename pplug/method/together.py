@@ -33,7 +33,8 @@ def losses(llm, tokenizer, softs: list[Tensor], examples: Sequence[Example]) -> 
         examples: B examples with targets; of their histories nothing is read.
 
     Returns:
-        `[K, B] float32`, nats of the whole target; and `[B] int64`, its tokens.
+        `[K, B, T'] float32`, nats of each token of the target, which stands at the right, 0 to its left; and
+        `[B] int64`, its tokens.
     """
     device, most = llm.device, max(soft.shape[1] for soft in softs)
     table, at_once = llm.get_input_embeddings(), len(softs)
@@ -58,8 +59,8 @@ def losses(llm, tokenizer, softs: list[Tensor], examples: Sequence[Example]) -> 
     labels = labels.repeat_interleave(at_once, 0)
     chosen = labels != -100
     each = torch.nn.functional.cross_entropy(logits[chosen].float(), labels[chosen], reduction="none")
-    nats = torch.zeros(len(labels), device=device).index_add(0, chosen.nonzero()[:, 0], each)
-    return nats.view(-1, at_once).T, (labels[::at_once] != -100).sum(1)
+    nats = torch.zeros(labels.shape, device=device).masked_scatter(chosen, each)
+    return nats.unflatten(0, (-1, at_once)).transpose(0, 1), (labels[::at_once] != -100).sum(1)
 
 
 @torch.no_grad()
@@ -109,7 +110,7 @@ def train_together(
     seed: int = 0,
     at_once: int | None = None,
     folder: Path | None = None,
-    log: Callable[[str], None] | None = None,
+    watch: Callable[[int, list[float]], None] | None = None,
 ) -> list[list[float]]:
     """Train several plugs for one decoder-only LLM, each as it would be alone, at a fraction of the cost.
 
@@ -125,7 +126,7 @@ def train_together(
         seed: Of order, subsampling of histories, and dropout. (The plugs' initial weights are the caller's.)
         at_once: Plugs in memory at the same time; all of them if None.
         folder: Of this very training alone: where it was interrupted, it goes on; None keeps nothing.
-        log: Told the losses, ten times.
+        watch: Called ten times on the way, with the step and its losses; the plugs may then be asked, as on dev.
 
     Returns:
         For each model the loss of each step, nats per token.
@@ -142,7 +143,7 @@ def train_together(
             raise ValueError("plugs that are trained together: expected the same questions for all of them")
     for model, own in zip(models, examples, strict=True):
         learn_crowd(model, own)
-        model.train()
+    _set_training(models, True)
     torch.manual_seed(seed)
     optimizers = [torch.optim.AdamW(m.plug.parameters(), lr=learning_rate, weight_decay=WEIGHT_DECAY) for m in models]
     schedules = [get_linear_schedule_with_warmup(one, int(0.05 * steps), steps) for one in optimizers]
@@ -155,7 +156,7 @@ def train_together(
         some, step_losses = [seen[id(own)] for own in examples], []
         for group in groups:
             nats, tokens = losses(llm, tokenizer, soft_prompts(models[group], some[group]), some[0])
-            loss = nats.sum(dim=1) / tokens.sum()
+            loss = nats.sum(dim=(1, 2)) / tokens.sum()
             loss.sum().backward()
             step_losses.append(loss.detach())
         for model, optimizer, schedule in zip(models, optimizers, schedules, strict=True):
@@ -164,11 +165,13 @@ def train_together(
         curves.append(torch.cat(step_losses))
         if len(curves) % every == 0:
             write_state(folder, parts, curves)
-            if log is not None:
-                log(f"step {len(curves)}: " + " ".join(f"{value:.3f}" for value in curves[-1].tolist()))
+            if watch is not None:
+                _set_training(models, False)
+                watch(len(curves), curves[-1].tolist())
+                _set_training(models, True)
     for model in models:
         check_finite_weights(model.plug, steps, learning_rate)
-        model.eval()
+    _set_training(models, False)
     return torch.stack([each.cpu() for each in curves], dim=1).float().tolist()
 
 
@@ -192,8 +195,27 @@ def nats_together(
         rows = order[start : start + batch_size]
         some = [[own[row] for row in rows] for own in examples]
         each, count = losses(models[0].llm, models[0].tokenizer, soft_prompts(models, some), some[0])
-        nats[:, rows], tokens[rows] = each.double().cpu().numpy(), count.cpu().numpy()
+        nats[:, rows], tokens[rows] = each.double().sum(dim=2).cpu().numpy(), count.cpu().numpy()
     return nats, tokens
+
+
+@torch.inference_mode()
+def nats_of_tokens(model: PromptedLM, examples: list[Example], batch_size: int = 64) -> list[np.ndarray]:
+    """Of each example the nats of each token of its target, `[tokens] float64`, its end token included."""
+    order = sorted(range(len(examples)), key=lambda row: len(examples[row].target_ids))
+    found: list[np.ndarray] = [np.zeros(0)] * len(examples)
+    for start in range(0, len(order), batch_size):
+        rows = order[start : start + batch_size]
+        some = [examples[row] for row in rows]
+        (each,), count = losses(model.llm, model.tokenizer, soft_prompts([model], [some]), some)
+        for row, nats, n in zip(rows, each.double().cpu().numpy(), count.tolist(), strict=True):
+            found[row] = nats[-n:]
+    return found
+
+
+def _set_training(models: list[PromptedLM], mode: bool) -> None:
+    for model in models:
+        model.train(mode)
 
 
 def _batches(examples: list[Example], order: list[int], batch_size: int, seed: int) -> list[list[int]]:

@@ -1,59 +1,30 @@
-"""Real people and a real LLM: how likely each row of the study finds what they truly wrote; records of it."""
+"""Real people and a real LLM: how likely each row of the study finds what they truly wrote."""
 
-import time
-from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
 import torch
 
 from pplug.data import SPREADS, example_scores, style_distance
-from pplug.method import Example, PersonalizedLM, nats_together, predict, swap_histories, target_nats
-from pplug.study.people import (
-    CROWD,
-    PAPER,
-    PROMPT_TUNING,
-    ROWS,
-    SEEDS,
-    SHUFFLED,
-    WORDED,
-    People,
-    bare_llm,
-    prepared_people,
-    settings,
-    trained,
+from pplug.method import (
+    Example,
+    PersonalizedLM,
+    nats_of_tokens,
+    nats_together,
+    predict,
+    swap_histories,
+    target_ids,
+    target_nats,
 )
-from pplug.study.records import environment, save_record
+from pplug.rivals.ngram_cache import NgramCache, best_share, with_cache
+from pplug.study.people import CROWD, PAPER, PROMPT_TUNING, SHUFFLED, WORDED, WORDED_CROWD, People, bare_llm
 
-GROUP, WORDS_GROUP, REPLIES_GROUP = "people", "people-words", "people-replies"
 OWN, ANOTHERS, NONE = "own history", "another user's history", "no personalisation"
 PAPER_OWN, PAPER_ANOTHERS = f"{PAPER}, {OWN}", f"{PAPER}, {ANOTHERS}"
 AGAINST = f"{OWN} against {PROMPT_TUNING}"
+CACHED = "and a cache of the own words"
 LONGEST_REPLY = 40  # tokens
 LENGTHS = (0, 1, 2, 5, 10, 20)  # items of a shortened history
-
-
-def run_people(log: Callable[[str], None] = print) -> None:
-    """Train, ask the test questions, write the records; what was trained is not trained again."""
-    start = time.perf_counter()
-
-    def tell(line: str) -> None:
-        log(f"{time.perf_counter() - start:.0f} s: {line}")
-
-    people = prepared_people()
-    tell(", ".join(f"{len(some)} questions to {split}" for split, some in people.questions.items()))
-    about = settings(people)
-    models = trained(people, ROWS, tell)
-    for seed in SEEDS:
-        found = asked_on_test(people, {row: model for (row, s), model in models.items() if s == seed}, seed)
-        save_record(about | {"seed": seed} | found | environment(), GROUP, f"test-s{seed}")
-        tell(f"seed {seed}: {summary(found)}")
-    found = asked_to_write(people, {row: model for (row, s), model in models.items() if s == SEEDS[0]}, SEEDS[0])
-    save_record(about | {"seed": SEEDS[0]} | found | environment(), REPLIES_GROUP, f"test-s{SEEDS[0]}")
-    worded = trained(people, [(WORDED, SEEDS[0])], tell)[WORDED, SEEDS[0]]
-    found = asked_in_words(people, worded)
-    save_record(about | {"seed": SEEDS[0]} | found | environment(), WORDS_GROUP, f"test-s{SEEDS[0]}")
-    tell(f"in words: {summary(found)}")
 
 
 def asked_on_test(people: People, models: dict[str, PersonalizedLM], seed: int) -> dict:
@@ -86,7 +57,7 @@ def asked_on_test(people: People, models: dict[str, PersonalizedLM], seed: int) 
     right = {name: nats[name] / tokens < theirs[name] / their_tokens for name in pairs}
     gains = [(each[PROMPT_TUNING] - each[OWN]) / n for each, n in ((nats, tokens), (theirs, their_tokens))]
     right[AGAINST] = gains[0] > gains[1]  # by what the user adds to what everyone is given
-    return _found(people, tokens, nats, right)
+    return record_of(people, tokens, nats, right)
 
 
 def asked_to_write(people: People, models: dict[str, PersonalizedLM], seed: int) -> dict:
@@ -133,19 +104,54 @@ def anothers_histories(people: People, seed: int) -> list[Example]:
     return changed
 
 
-def asked_in_words(people: People, tuned: PersonalizedLM) -> dict:
-    """As `asked_on_test`, of what has no plug that reads a history: the bare LLM, and the person in the prompt as text.
+def asked_in_words(people: People, models: dict[str, PersonalizedLM]) -> dict:
+    """As `asked_on_test`, of the bare LLM, and of the person in the prompt as text, alone and beside a plug.
 
     Args:
         people: From `prepared_people`.
-        tuned: Prompt tuning that was trained on such prompts.
+        models: Row → model, of those that were trained on such prompts.
     """
     plain, worded = bare_llm(), people.in_words("test")
-    nats, tokens = _nats({f"{PROMPT_TUNING}, {name}": (tuned, some) for name, some in worded.items()})
+    asked = {f"{PROMPT_TUNING}, {name}": (models[WORDED], some) for name, some in worded.items()}
+    asked |= {f"{CROWD}, {name}": (models[WORDED_CROWD], some) for name, some in worded.items()}
+    nats, tokens = _nats(asked)
     for name, some in {NONE: people.examples["test"], **worded}.items():
         nats[name] = target_nats(plain, some, at_once() // 2)[0]
     theirs, their_tokens = target_nats(plain, people.anothers_replies, at_once() // 2)
-    return _found(people, tokens, nats, {NONE: nats[NONE] / tokens < theirs / their_tokens})
+    return record_of(people, tokens, nats, {NONE: nats[NONE] / tokens < theirs / their_tokens})
+
+
+def asked_with_cache(people: People, models: dict[str, PersonalizedLM]) -> dict:
+    """As `asked_on_test`, of plugs beside a cache of the person's own words (rivals/ngram_cache.py).
+
+    Args:
+        people: From `prepared_people`.
+        models: Row → model.
+
+    Returns:
+        Rows named with `CACHED` behind; `shares`: row → the cache's part, chosen on dev.
+    """
+    nats, shares, tokens, counted = {}, {}, None, {split: _cached(people, split) for split in ("dev", "test")}
+    for row, model in models.items():
+        each = {split: nats_of_tokens(model, people.examples[split], at_once()) for split in counted}
+        shares[row] = best_share(each["dev"], counted["dev"])
+        pairs = zip(each["test"], counted["test"], strict=True)
+        nats[f"{row}, {CACHED}"] = np.array([with_cache(*pair, shares[row]) for pair in pairs])
+        tokens = np.array([len(one) for one in each["test"]])
+    return record_of(people, tokens, nats, {}) | {"shares": shares}
+
+
+def _cached(people: People, split: str) -> list[np.ndarray]:
+    tokenizer, made = bare_llm().tokenizer, {}
+    for question in people.questions[split]:
+        rows = tuple(question["profile"])
+        if rows not in made:
+            texts = [people.data.items[row]["reply"] for row in rows]
+            made[rows] = NgramCache([target_ids(tokenizer, text, False) for text in texts])
+    return [
+        made[tuple(question["profile"])].likelihood(example.target_ids)
+        for question, example in zip(people.questions[split], people.examples[split], strict=True)
+    ]
 
 
 def at_once() -> int:
@@ -174,15 +180,17 @@ def _nats(asked: dict[str, tuple[PersonalizedLM, list[Example]]]) -> tuple[dict[
     return {name: found[name] for name in asked}, tokens
 
 
-def _found(people: People, tokens: np.ndarray, nats: dict[str, np.ndarray], right: dict[str, np.ndarray]) -> dict:
+def record_of(people: People, tokens: np.ndarray, nats: dict[str, np.ndarray], right: dict[str, np.ndarray]) -> dict:
+    """What was found of the test questions as plain values, see `asked_on_test`."""
     users, asked = people.users("test"), people.questions["test"]
     place = {name: number for number, name in enumerate(dict.fromkeys(users))}
+    turns = [users[: number + 1].count(user) for number, user in enumerate(users)]
     return {
         "people": len(place),
         "trained_on": len(set(people.users("train")) & set(place)),
         "questions": {
             "user": [place[user] for user in users],
-            "turn": [int(question["id"].rsplit("-", 1)[1]) for question in asked],
+            "turn": turns,
             "items": [len(example.history) for example in people.examples["test"]],
             "tokens": tokens.tolist(),
             "letters": [len(question["output"]) for question in asked],
@@ -192,8 +200,8 @@ def _found(people: People, tokens: np.ndarray, nats: dict[str, np.ndarray], righ
     }
 
 
-def summary(found: dict) -> str:
+def summary(told: dict) -> str:
     """Nats per token and shares of right choices over all questions, for a log."""
-    tokens = sum(found["questions"]["tokens"])
-    nats = ", ".join(f"{name} {sum(each) / tokens:.4f}" for name, each in found["nats"].items())
-    return f"{nats}; who: " + ", ".join(f"{name} {np.mean(each):.3f}" for name, each in found["who"].items())
+    tokens = sum(told["questions"]["tokens"])
+    nats = ", ".join(f"{name} {sum(each) / tokens:.4f}" for name, each in told["nats"].items())
+    return f"{nats}; who: " + ", ".join(f"{name} {np.mean(each):.3f}" for name, each in told["who"].items())

@@ -1,9 +1,12 @@
 """Real people and a real LLM: the plugs that `python -m pplug people` trains, and on what.
 
-Several plugs, seeds and controls are trained together on the same batches, then asked the test questions (asked.py),
-one record a seed. What differs from the paper's form was chosen on dev (`results/people-tried`).
+Prompt tuning comes first; from its soft tokens the plug and every control go on, together and on the same batches. So
+the person is learnt on top of what everyone shares, and prompt tuning is trained as long as the rest. Then they are
+asked (asked.py). What differs from the paper's form was chosen on dev (`results/people-tried`).
 """
 
+import hashlib
+import json
 import random
 import shutil
 import time
@@ -13,12 +16,15 @@ from functools import cached_property
 
 import torch
 
-from pplug.config import CHATS, DEFAULT
-from pplug.data import Data, history_text, parse_input, retrieve, style_in_words
+from pplug.base import write_text
+from pplug.config import CHATS, DEFAULT, Profile
+from pplug.data import Data, examples_with_output, history_text, parse_input, retrieve, style_in_words
 from pplug.method import (
     Example,
     PersonalizedLM,
     build,
+    examples_hash,
+    nats_together,
     prepare,
     read_plug,
     swap_histories,
@@ -32,21 +38,22 @@ from pplug.study.experiment import get_encoder, get_llm, kept_at, llm_label, tas
 PROFILE = replace(
     DEFAULT, name="people", data=CHATS, llm="smollm2", encoder="smollm2:6+style", n_users=None, n_test=None
 )
-STEPS, BATCH, RATE = 320, 64, 2e-3  # a few minutes of a GPU, a night of two cores: it goes on where it was stopped
+FIRST, STEPS, BATCH, RATE = 300, 400, 64, 2e-3  # minutes of a GPU, a night of two cores: it goes on where it stopped
 SEEDS = (0, 1, 2)
 CROWD, PAPER, PROMPT_TUNING = "crowd plug", "PPlug", "prompt tuning"
-SHUFFLED, WORDED = "shuffled users", "prompt tuning, the person in words"
+SHUFFLED = "shuffled users"
+WORDED, WORDED_CROWD = f"{PROMPT_TUNING}, the person in words", f"{CROWD}, the person in words"
 TOKENS = {"soft_tokens": 4, "before": "answer", "with_label": False}
 _CROWD = TOKENS | {"crowd": True, "pooling": "mean", "dropout": 0.3}
 _TUNED = TOKENS | {"crowd": True, "user": False}
 CHOICES: dict[str, dict] = {
     CROWD: _CROWD,
-    PAPER: TOKENS,  # with an instruction embedding, so one token more than the others
+    PAPER: TOKENS,
     PROMPT_TUNING: _TUNED,
     SHUFFLED: _CROWD,
     WORDED: _TUNED,
+    WORDED_CROWD: _CROWD,
 }
-ROWS = [(row, seed) for seed in SEEDS for row in (CROWD, PAPER, PROMPT_TUNING)] + [(SHUFFLED, SEEDS[0])]
 HABITS_SAID = "habits in words"
 ITEMS_SAID = {n: f"{n} item{'s' * (n > 1)} in the prompt" for n in ITEMS}
 IN_WORDS = [HABITS_SAID, *ITEMS_SAID.values()]  # what a prompt can say of a person
@@ -88,7 +95,7 @@ class People:
     def in_words(self, split: str) -> dict[str, list[Example]]:
         """A split's questions with the person in the prompt, as text: one or four items, or habits in a sentence."""
         questions, examples = self.questions[split], self.examples[split]
-        reader = made_plug(self.data, PROMPT_TUNING, 0)
+        reader = made_plug(self.data, CHOICES[PROMPT_TUNING], 0)
         best = list(retrieve("BM25", self.data, questions, examples))
         found = {
             name: put_in_prompt(reader, self.data, questions, examples, [rows[:n] for rows in best])
@@ -100,30 +107,38 @@ class People:
         prompts = [f"{habits}\n{q['input']}".strip() for habits, q in zip(said, questions, strict=True)]
         return found | {HABITS_SAID: with_prompts(reader, examples, prompts)}
 
-    def training(self, row: str, seed: int) -> list[Example]:
-        """What a row's plug is trained on: the same questions, in the order of *train*."""
-        if row == SHUFFLED:
-            return swap_histories(self.examples["train"], self.users("train"), seed)
-        if row == WORDED:
-            rng, ways = random.Random(seed), list(self.in_words("train").values())
-            return [rng.choice(ways)[number] for number in range(len(self.examples["train"]))]
-        return self.examples["train"]
+    def given(self, split: str, row: str, seed: int) -> list[Example]:
+        """What a row's plug is trained on, or asked on dev: the same questions, in the order of the split."""
+        if row == SHUFFLED and split == "train":
+            return swap_histories(self.examples[split], self.users(split), seed)
+        if row in (WORDED, WORDED_CROWD):
+            rng, ways = random.Random(seed), list(self.in_words(split).values())
+            return [rng.choice(ways)[number] for number in range(len(self.examples[split]))]
+        return self.examples[split]
 
 
-def prepared_people() -> People:
-    """Read, encode and tokenise what is trained on and what is asked."""
-    data = task_data(CHATS, PROFILE)
-    questions = {"train": training_examples(data), "test": data.splits["test"].to_list()}
-    reader = made_plug(data, CROWD, 0)
+def prepared_people(task: str = CHATS, profile: Profile | None = None, data: Data | None = None) -> People:
+    """Read, encode and tokenise what is trained on and what is asked.
+
+    Args:
+        task: The chats, or another task.
+        profile: Of data, LLM and encoder; the study's if None.
+        data: The task's data where it is known.
+    """
+    profile = profile or PROFILE
+    data = data or task_data(task, profile)
+    asked = {split: examples_with_output(data, split) for split in ("dev", "test")}
+    questions = {"train": training_examples(data)} | asked
+    reader = made_plug(data, CHOICES[CROWD], 0, profile.encoder)
     return People(data, questions, {split: prepare(reader, data, some) for split, some in questions.items()})
 
 
-def made_plug(data: Data, row: str, seed: int) -> PersonalizedLM:
+def made_plug(data: Data, choices: dict, seed: int, encoder: str | None = None) -> PersonalizedLM:
     """A new plug in front of the LLM."""
-    (llm, tokenizer), encoder = get_llm(PROFILE.llm), get_encoder(PROFILE.encoder)
+    (llm, tokenizer), encoder = get_llm(PROFILE.llm), get_encoder(encoder or PROFILE.encoder)
     facts = {"task": data.task.to_json(), "llm": PROFILE.llm, "encoder": encoder.name, "data_hash": data.hash}
     torch.manual_seed(seed)
-    return build(llm, tokenizer, encoder, None, facts, **CHOICES[row])
+    return build(llm, tokenizer, encoder, None, facts, **choices)
 
 
 def bare_llm() -> PersonalizedLM:
@@ -134,15 +149,26 @@ def bare_llm() -> PersonalizedLM:
 def settings(people: People) -> dict:
     """What a record says of the study: data, LLM, encoder, plugs, and how they are trained."""
     about = {"task": people.data.task.name, "simulated": False, "data_hash": people.data.hash}
-    about |= {"llm": llm_label(PROFILE.llm), "encoder": PROFILE.encoder, "choices": CHOICES, "steps": STEPS}
-    about |= {"batch_size": BATCH, "learning_rate": RATE, "training_questions": len(people.questions["train"])}
-    return about
+    about |= {"llm": llm_label(PROFILE.llm), "encoder": PROFILE.encoder, "choices": CHOICES}
+    about |= {"first": FIRST, "steps": STEPS, "batch_size": BATCH, "learning_rate": RATE}
+    return about | {"training_questions": len(people.questions["train"])}
 
 
-def trained(
-    people: People, rows: list[tuple[str, int]], log: Callable[[str], None]
-) -> dict[tuple[str, int], PersonalizedLM]:
-    """Train the plugs of some rows together, or load them if these very ones were trained before.
+@dataclass(frozen=True)
+class Trained:
+    """Plugs that were trained together.
+
+    Attributes:
+        models: Key → model, in half precision, as it is kept.
+        curves: `losses`: key → nats per token of each step's batch; `dev`: step → of each key nats per token on dev.
+    """
+
+    models: dict
+    curves: dict
+
+
+def trained(people: People, rows: list[tuple[str, int]], log: Callable[[str], None]) -> Trained:
+    """Prompt tuning of each seed, then from there the plugs of some rows together.
 
     Args:
         people: From `prepared_people`.
@@ -150,24 +176,70 @@ def trained(
         log: Told how it goes.
 
     Returns:
-        (row, seed) → model, in half precision, as it is kept.
+        (row, seed) → model.
     """
-    models = {key: made_plug(people.data, *key) for key in rows}
-    told = [[asdict(m.plug.config) for m in models.values()], rows, STEPS, BATCH, RATE, people.data.hash]
-    folder = kept_at("people", [*told, llm_label(PROFILE.llm), get_encoder(PROFILE.encoder).key])
+    firsts = prompt_tunings(people, sorted({seed for _, seed in rows}), log)
+    models = {(row, seed): made_plug(people.data, CHOICES[row], seed) for row, seed in rows}
+    for (_, seed), model in models.items():
+        model.plug.begin_from(firsts[seed].plug)
+    examples, dev = ({key: people.given(split, *key) for key in models} for split in ("train", "dev"))
+    return fit_together(models, examples, dev, None, log)
+
+
+def prompt_tunings(
+    people: People, seeds: list[int], log: Callable[[str], None], steps: int | None = None
+) -> dict[int, PersonalizedLM]:
+    """Seed → the prompt tuning that all plugs of that seed begin from; the study's steps if none are given."""
+    models = {seed: made_plug(people.data, CHOICES[PROMPT_TUNING], seed) for seed in seeds}
+    examples, dev = (dict.fromkeys(models, people.examples[split]) for split in ("train", "dev"))
+    return fit_together(models, examples, dev, steps or FIRST, log).models
+
+
+def fit_together(models: dict, examples: dict, dev: dict, steps: int | None, log: Callable[[str], None]) -> Trained:
+    """Train plugs together, or load them if these very ones were trained before.
+
+    Args:
+        models: Key → model; each begins with the weights it has.
+        examples: Key → what it is trained on: the same questions for all.
+        dev: Key → what it is asked ten times on the way; likewise.
+        steps: Optimiser steps; the study's if None.
+        log: Told how it goes.
+    """
+    steps = steps or STEPS
+    known: dict[int, str] = {}
+    for some in (*examples.values(), *dev.values()):
+        known.setdefault(id(some), examples_hash(some))
+    told = [[asdict(m.plug.config), weights_hash(m)] for m in models.values()]
+    told += [[known[id(examples[key])], known[id(dev[key])]] for key in models]
+    folder = kept_at("people", [*told, steps, BATCH, RATE, llm_label(PROFILE.llm)])
     paths = {key: folder / f"{number}" for number, key in enumerate(models)}
-    if not (folder / "done").exists():
-        start = time.perf_counter()
-        examples = [people.training(*key) for key in models]
-        at_once = None if torch.cuda.is_available() else 3
-        options = {"at_once": at_once, "folder": folder / "training", "log": log}
-        train_together([*models.values()], examples, STEPS, BATCH, RATE, **options)
-        log(f"{len(models)} plugs, {STEPS} steps of {BATCH}: {time.perf_counter() - start:.0f} s")
+    if not (folder / "curves.json").exists():
+        start, on_dev = time.perf_counter(), {}
+
+        def watch(step: int, losses: list[float]) -> None:
+            nats, tokens = nats_together([*models.values()], [*dev.values()], 2 * BATCH if is_gpu else 16)
+            on_dev[step] = (nats.sum(axis=1) / tokens.sum()).tolist()
+            shown = zip(models, losses, on_dev[step], strict=True)
+            log(f"step {step}: " + ", ".join(f"{key} {loss:.3f} dev {found:.4f}" for key, loss, found in shown))
+
+        is_gpu = torch.cuda.is_available()
+        options = {"at_once": None if is_gpu else 3, "folder": folder / "training", "watch": watch}
+        losses = train_together([*models.values()], [*examples.values()], steps, BATCH, RATE, **options)
+        log(f"{len(models)} plugs, {steps} steps of {BATCH}: {time.perf_counter() - start:.0f} s")
         for key, path in paths.items():
             models[key].save_pretrained(path, half=True)
-        (folder / "done").touch()
+        curves = {"losses": dict(zip(map(str, models), losses, strict=True)), "dev": on_dev}
+        write_text(folder / "curves.json", json.dumps(curves))  # last: then all of it is there
         shutil.rmtree(folder / "training", ignore_errors=True)
     for key, path in paths.items():
         models[key].load_state_dict(read_plug(path / "plug.safetensors")[2])
         models[key].eval()
-    return models
+    return Trained(models, json.loads((folder / "curves.json").read_text()))
+
+
+def weights_hash(model: PersonalizedLM) -> str:
+    """Hash of a plug's weights."""
+    digest = hashlib.sha256()
+    for name, value in sorted(model.state_dict().items()):
+        digest.update(name.encode() + value.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()

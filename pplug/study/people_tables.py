@@ -7,17 +7,15 @@ import numpy as np
 from pplug.data import Interval, bootstrap_mean, bootstrap_ratio
 from pplug.study.asked import (
     ANOTHERS,
-    GROUP,
     LENGTHS,
     NONE,
     OWN,
     PAPER_ANOTHERS,
     PAPER_OWN,
-    REPLIES_GROUP,
-    WORDS_GROUP,
     newest_said,
 )
 from pplug.study.people import IN_WORDS, PROMPT_TUNING, SHUFFLED
+from pplug.study.people_parts import GROUP, REPLIES_GROUP, WORDS_GROUP
 from pplug.study.records import load_records, markdown
 
 TRIED = "people-tried"

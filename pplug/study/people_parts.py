@@ -1,0 +1,125 @@
+"""`python -m pplug people`: the parts of the study of real people, each of which writes its records."""
+
+import functools
+import time
+from collections.abc import Callable
+
+from pplug.base import InputError
+from pplug.config import CHATS
+from pplug.data import TASKS
+from pplug.study import people_variants as variants
+from pplug.study.asked import asked_in_words, asked_on_test, asked_to_write, asked_with_cache, summary
+from pplug.study.people import (
+    CROWD,
+    PAPER,
+    PROMPT_TUNING,
+    SEEDS,
+    SHUFFLED,
+    WORDED,
+    WORDED_CROWD,
+    People,
+    Trained,
+    prepared_people,
+    settings,
+    trained,
+)
+from pplug.study.people_adapters import ADAPTERS, asked_with_adapters
+from pplug.study.records import environment, save_record
+
+GROUP, WORDS_GROUP, REPLIES_GROUP, CACHE_GROUP = "people", "people-words", "people-replies", "people-cache"
+ABLATED = "LaMP-3"  # the simulated task of the ablation of poolings: where the stand-in's depends on them
+Log = Callable[[str], None]
+
+
+@functools.cache
+def _people() -> People:
+    return prepared_people()
+
+
+def _plugs(seed: int, log: Log) -> Trained:
+    rows = [(row, seed) for row in (CROWD, PAPER, PROMPT_TUNING)]
+    return trained(_people(), rows + [(SHUFFLED, seed)] * (seed == SEEDS[0]), log)
+
+
+def _save(record: dict, group: str, name: str) -> None:
+    save_record(record | environment(), group, name)
+
+
+def _seed(seed: int, log: Log) -> None:
+    done, about = _plugs(seed, log), settings(_people()) | {"seed": seed}
+    models = {row: model for (row, _), model in done.models.items()}
+    found = asked_on_test(_people(), models, seed)
+    _save(about | {"curves": done.curves} | found, GROUP, f"test-s{seed}")
+    log(f"seed {seed}: {summary(found)}")
+    if seed == SEEDS[0]:
+        _save(about | asked_to_write(_people(), models, seed), REPLIES_GROUP, f"test-s{seed}")
+        found = asked_with_cache(_people(), {row: models[row] for row in (PROMPT_TUNING, CROWD)})
+        _save(about | found, CACHE_GROUP, f"test-s{seed}")
+        log(f"with a cache of the own words, {found['shares']}: {summary(found)}")
+
+
+def _words(log: Log) -> None:
+    seed = SEEDS[0]
+    done = trained(_people(), [(WORDED, seed), (WORDED_CROWD, seed)], log)
+    found = asked_in_words(_people(), {row: model for (row, _), model in done.models.items()})
+    _save(settings(_people()) | {"seed": seed} | found, WORDS_GROUP, f"test-s{seed}")
+    log(f"in words: {summary(found)}")
+
+
+def _adapters(log: Log) -> None:
+    seed = SEEDS[0]
+    tuned = _plugs(seed, log).models[PROMPT_TUNING, seed]
+    _save(settings(_people()) | {"seed": seed} | asked_with_adapters(_people(), tuned, log), ADAPTERS, f"test-s{seed}")
+
+
+def _variant(name: str, compare: Callable[[Log], dict], log: Log) -> None:
+    found = compare(log)
+    kept = {key: value for key, value in settings(_people()).items() if key not in ("choices", *found)}
+    _save(kept | {"what": name} | found, variants.VARIANTS, name)
+    log(f"{name}: {summary(found)}")
+
+
+PARTS: dict[str, Callable[[Log], None]] = {
+    **{f"seed-{seed}": functools.partial(_seed, seed) for seed in SEEDS},
+    "words": _words,
+    "adapters": _adapters,
+    "encoders": functools.partial(_variant, "encoders", variants.encoders_compared),
+    "poolings": functools.partial(_variant, "poolings", lambda log: variants.poolings_compared(_people(), log)),
+    f"poolings-{ABLATED}": functools.partial(
+        _variant,
+        f"poolings-{ABLATED}",
+        lambda log: variants.poolings_compared(variants.simulated_people(ABLATED), log),
+    ),
+    f"{CHATS}-who": functools.partial(
+        _variant, f"{CHATS}-who", lambda log: variants.task_asked(prepared_people(f"{CHATS}-who"), log)
+    ),
+    **{
+        task: functools.partial(
+            _variant, task, lambda log, task=task: variants.task_asked(variants.simulated_people(task), log)
+        )
+        for task in TASKS
+    },
+}
+
+
+def run_people(parts: list[str] | None = None, log: Log = print) -> None:
+    """Train, ask, write the records; what was trained is not trained again, and a training goes on where it stopped.
+
+    Args:
+        parts: Names of `PARTS`; all of them if None or empty.
+        log: Told how it goes.
+
+    Raises:
+        InputError: There is no such part.
+    """
+    start = time.perf_counter()
+
+    def tell(line: str) -> None:
+        log(f"{time.perf_counter() - start:.0f} s: {line}")
+
+    for part in parts or PARTS:
+        if part not in PARTS:
+            raise InputError(f"no part of the study is called {part!r}: expected some of {', '.join(PARTS)}")
+    for part in parts or PARTS:
+        PARTS[part](tell)
+        tell(f"{part}: done")

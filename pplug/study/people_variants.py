@@ -1,0 +1,124 @@
+"""The study's training once more: other encoders, poolings with and without an instruction embedding, other tasks."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+
+from pplug.config import DEFAULT
+from pplug.data import TASKS, example_scores
+from pplug.method import Example, PersonalizedLM, nats_together, new_tokens, predict, swap_histories
+from pplug.study.asked import ANOTHERS, NONE, OWN, at_once, record_of
+from pplug.study.people import (
+    CHOICES,
+    CROWD,
+    PAPER,
+    PROFILE,
+    PROMPT_TUNING,
+    TOKENS,
+    People,
+    bare_llm,
+    fit_together,
+    made_plug,
+    prepared_people,
+    prompt_tunings,
+)
+
+VARIANTS = "people-variants"
+ENCODERS = ("minilm", "minilm+style", "smollm2:6", "smollm2:6+style")
+POOLINGS = {  # equal in size: without an instruction embedding the user has one soft token more
+    f"{pooling}{'' if instruction else ', no instruction embedding'}": TOKENS
+    | {"pooling": pooling, "instruction": instruction, "soft_tokens": TOKENS["soft_tokens"] + (not instruction)}
+    for pooling in ("attention", "mean", "last", "max")
+    for instruction in (True, False)
+}
+FORMS = (CROWD, PAPER, PROMPT_TUNING)
+TASK_STEPS = (150, 150)  # of prompt tuning, and then of all, on a task that is not the chats
+
+
+def encoders_compared(log: Callable[[str], None]) -> dict:
+    """Both forms of the plug on the chats, with the vectors of several encoders; rows are told by `row_of`."""
+    some = {encoder: _known(prepared_people(profile=replace(PROFILE, encoder=encoder))) for encoder in ENCODERS}
+    models = {
+        f"{form}, {encoder}": (made_plug(people.data, CHOICES[form], 0, encoder), people)
+        for encoder, people in some.items()
+        for form in (CROWD, PAPER)
+    }
+    return _compared(models, None, log)
+
+
+def poolings_compared(people: People, log: Callable[[str], None]) -> dict:
+    """The paper's form with each pooling, with and without an instruction embedding."""
+    people, steps = _known(people), None if people.data.task.name == PROFILE.data else TASK_STEPS
+    models = {name: (made_plug(people.data, choices, 0), people) for name, choices in POOLINGS.items()}
+    return _compared(models, steps, log)
+
+
+def simulated_people(task: str) -> People:
+    """The simulated users of one of LaMP's tasks, prepared for the study's LLM and encoder."""
+    return prepared_people(task, replace(DEFAULT, llm=PROFILE.llm, encoder=PROFILE.encoder))
+
+
+def task_asked(people: People, log: Callable[[str], None]) -> dict:
+    """Both forms of the plug and prompt tuning on a task: nats, and scores of what they answer.
+
+    Returns:
+        As `asked.asked_on_test`, and `scores`: row → metric → of each question.
+    """
+    models = {form: (made_plug(people.data, CHOICES[form], 0), people) for form in (CROWD, PAPER)}
+    kept: dict[str, PersonalizedLM] = {}
+    told = _compared(models, TASK_STEPS, log, kept)
+    asked = {NONE: (bare_llm(), people.examples["test"])}
+    for form, model in kept.items():
+        asked[form if form == PROMPT_TUNING else row_of(form, OWN)] = (model, people.examples["test"])
+    asked[row_of(CROWD, ANOTHERS)] = (kept[CROWD], _others(people))
+    golds, task = [question["output"] for question in people.questions["test"]], people.data.task
+    scores = {}
+    for row, (model, examples) in asked.items():
+        texts = predict(model, examples, at_once(), max_new_tokens=new_tokens(task, model.tokenizer))
+        found = example_scores(task, texts, golds)
+        scores[row] = {metric: np.asarray(each).round(4).tolist() for metric, each in found.items()}
+    return told | {"scores": scores, "simulated": task.name in TASKS}
+
+
+def row_of(name: str, whose: str) -> str:
+    """The row of a variant with the own, or with another user's history."""
+    return f"{name}, {whose}"
+
+
+def _compared(some: dict[str, tuple], steps: tuple[int, int] | None, log: Callable[[str], None], kept=None) -> dict:
+    """Train (model, people) of each name together with prompt tuning, and ask the test questions; steps, if not ours.
+
+    The plugs land in `kept`, if it is given.
+    """
+    people, (first_steps, more) = next(iter(some.values()))[1], steps or (None, None)
+    first = prompt_tunings(people, [0], log, first_steps)[0]
+    some = some | {PROMPT_TUNING: (made_plug(people.data, CHOICES[PROMPT_TUNING], 0), people)}
+    models = {name: model for name, (model, _) in some.items()}
+    for model in models.values():
+        model.plug.begin_from(first.plug)
+    examples, dev = ({name: of.examples[split] for name, (_, of) in some.items()} for split in ("train", "dev"))
+    done = fit_together(models, examples, dev, more, log)
+    asked = {PROMPT_TUNING: (models[PROMPT_TUNING], people.examples["test"])}
+    for name, (model, of) in some.items():
+        if name != PROMPT_TUNING:
+            asked |= {row_of(name, OWN): (model, of.examples["test"]), row_of(name, ANOTHERS): (model, _others(of))}
+    nats, tokens = nats_together(*(list(part) for part in zip(*asked.values(), strict=True)), at_once())
+    if kept is not None:
+        kept |= models
+    about = {"task": people.data.task.name, "data_hash": people.data.hash, "seed": 0, "dev": done.curves["dev"]}
+    about |= {"first": first_steps, "steps": more} if steps else {}
+    about |= {"training_questions": len(people.questions["train"])}
+    return about | record_of(people, tokens, dict(zip(asked, nats, strict=True)), {})
+
+
+def _known(people: People) -> People:
+    """Only questions of people who are trained on: newcomers are left out."""
+    known = set(people.users("train"))
+    rows = [row for row, user in enumerate(people.users("test")) if user in known]
+    some = {kind: getattr(people, kind) for kind in ("questions", "examples")}
+    return replace(people, **{kind: own | {"test": [own["test"][row] for row in rows]} for kind, own in some.items()})
+
+
+def _others(people: People) -> list[Example]:
+    return swap_histories(people.examples["test"], people.users("test"), 0)
