@@ -71,11 +71,11 @@ def _forget(chosen) -> None:
     from pplug.method import load_encoder
     from pplug.sources.forget import forget, forget_person
 
-    encoder = load_encoder(chosen.encoder)
+    encoders = [load_encoder(name) for name in chosen.encoder or ["minilm"]]
     if str(chosen.folder) == "chat":  # not a folder of LaMP files: the packaged chats
-        told = forget_person(chosen.user, encoder)
+        told = forget_person(chosen.user, encoders)
     else:
-        told = forget(chosen.folder, get_task(chosen.task, chosen.folder), chosen.user, encoder, chosen.items)
+        told = forget(chosen.folder, get_task(chosen.task, chosen.folder), chosen.user, encoders, chosen.items)
     print(
         f"removed: {told['questions']} questions, {told['texts']} texts only this user had, {told['vectors']} vectors"
     )

@@ -82,7 +82,8 @@ def make_parser() -> argparse.ArgumentParser:
     one = commands.add_parser("forget", help="remove a user: questions, history, vectors")
     one.add_argument("task", type=_task), one.add_argument("folder", type=Path, help="`chat` for the packaged chats")
     one.add_argument("user")
-    one.add_argument("--encoder", default="minilm", help="whose vectors; once for each encoder that was used")
+    what = "whose vectors, minilm's if not given; once for each encoder that was used"
+    one.add_argument("--encoder", action="append", help=what)
     one.add_argument("--items", nargs="+", default=(), metavar="id", help="only these items of the user's history")
 
     one = commands.add_parser("standin", help="train the offline stand-in for a real LLM")

@@ -6,10 +6,11 @@ from importlib.util import find_spec
 
 import pytest
 from chitchat import made_chats, message
+from families import save_family
 
 from pplug.__main__ import main
 from pplug.base import DataError
-from pplug.data import SPLITS, held_out_examples, history_text, load, parse_input
+from pplug.data import SPLITS, held_out_examples, history_text, load, parse_input, query_text
 from pplug.method import encode, load_encoder
 from pplug.sources import chat
 from pplug.sources.chat import masked, read_chats, write_chats
@@ -90,7 +91,7 @@ def test_a_person_can_be_forgotten_and_so_can_what_others_quote_of_her(installed
     vectors = [v.tobytes() for v in encode(encoder, [history_text(data.task, data.items[row]) for row in own])]
     assert main(["forget", "chat", "chat", gone.user]) in (0, None)
     assert "0 vectors" not in capsys.readouterr().out
-    everything = b"".join(path.read_bytes() for path in installed.rglob("*") if path.is_file())
+    everything = contents(installed)
     assert own and whose.encode() not in everything and not any(vector in everything for vector in vectors)
     left = load(chat.chat_folder())
     assert gone.user not in left.splits["test"]["user_id"] and len(left.splits["test"])
@@ -98,11 +99,74 @@ def test_a_person_can_be_forgotten_and_so_can_what_others_quote_of_her(installed
     assert stays and set(stays) < {item["reply"] for item in data.items}
 
 
-def test_nobody_is_forgotten_twice(installed):
-    user, encoder = load(chat.chat_folder()).splits["test"]["user_id"][0], load_encoder()
-    forget_person(user, encoder)
-    with pytest.raises(DataError, match="expected a person called"):
-        forget_person(user, encoder)
+@pytest.fixture(scope="module")
+def encoders(tmp_path_factory):
+    """Two; the second puts a prompt in front of a query, so that a text has another vector as a query."""
+    said = [turn[0]["text"] for chat in made_chats().values() for turn in chat["messages"]]
+    return load_encoder(), load_encoder(save_family("bge", tmp_path_factory.mktemp("a") / "bge-small-en", said))
+
+
+def encoded(encoder, words: str) -> list[bytes]:
+    """Encode what training and evaluation read of the chats; the vectors of texts with these words."""
+    found = []
+    for task in ("chat", "chat-who"):
+        data = load(chat.chat_folder(task))
+        asked = [e for split in data.splits.values() for e in split] + held_out_examples(data)
+        texts = data.history_texts() + data.history_texts(with_label=False)
+        queries = [query_text(data.task, e["input"]) for e in asked]
+        for read, is_query in ((texts, False), (queries, True)):
+            vectors = encode(encoder, read, is_query=is_query)
+            found += [vector.tobytes() for text, vector in zip(read, vectors, strict=True) if words in text]
+    return found
+
+
+def contents(folder) -> bytes:
+    return b"".join(path.read_bytes() for path in folder.rglob("*") if path.is_file())
+
+
+def pseudonym(name: str) -> str:
+    return next(reply.user for reply in read_chats(chat.package_file()) if reply.reply.startswith(name))
+
+
+@pytest.mark.parametrize("other", ["sender-2", "sender-1"])
+def test_a_later_call_forgets_her_vectors_by_another_encoder(installed, encoders, other):
+    """Whoever else was forgotten meanwhile, even the partner whom she shares her chats with."""
+    first, second = encoders
+    her, by_first, by_second = pseudonym("sender-0"), encoded(first, "sender-0 "), encoded(second, "sender-0 ")
+    everything = contents(installed)
+    assert by_first and by_second and all(vector in everything for vector in by_first + by_second)
+    assert forget_person(her, first)["questions"]
+    forget_person(pseudonym(other), first)
+    left = contents(installed)
+    assert not any(vector in left for vector in by_first) and all(vector in left for vector in by_second)
+    told = forget_person(her, second)
+    assert told["vectors"] and not told["questions"]
+    left = contents(installed)
+    assert b"sender-0 " not in left and not any(vector in left for vector in by_second)
+    assert forget_person(her, encoders)["vectors"] == 0
+
+
+def test_what_others_say_too_keeps_its_vector(installed, encoders):
+    kept = encoded(encoders[1], "sender-2 ")
+    forget_person(pseudonym("sender-0"), encoders)
+    left = contents(installed)
+    assert kept and all(vector in left for vector in kept)
+
+
+def test_forgetting_a_person_that_was_stopped_is_started_again(installed, encoders, monkeypatch):
+    hers = encoded(encoders[0], "sender-0 ")
+    with monkeypatch.context() as patch, pytest.raises(ZeroDivisionError):
+        patch.setattr("pplug.sources.forget.remove", lambda *_: 1 / 0)
+        forget_person(pseudonym("sender-0"), encoders[0])
+    assert forget_person(pseudonym("sender-0"), encoders[0])["vectors"]
+    left = contents(installed)
+    assert b"sender-0 " not in left and not any(vector in left for vector in hers)
+
+
+def test_a_person_of_another_name_is_an_error(installed, encoders):
+    with pytest.raises(DataError, match="expected a person called 'nobody': no chat here is theirs"):
+        forget_person("nobody", encoders[0])
+    assert not chat.forgotten()
 
 
 def test_histories_and_questions_are_capped(source, tmp_path, monkeypatch):

@@ -2,9 +2,11 @@
 
 import json
 import os
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from families import save_family
 
 from pplug.__main__ import main
 from pplug.base.errors import DataError
@@ -72,6 +74,29 @@ def test_no_file_holds_a_forgotten_users_texts_or_vectors(world, encoder):
     assert {e["user_id"] for split in after.splits.values() for e in split} == {"bob", "eve"}
 
 
+def test_one_call_forgets_the_vectors_of_several_encoders(world, encoder, tmp_path, monkeypatch):
+    """A later one could not: the texts that vectors are found by are gone."""
+    folder, data = world
+    second = load_encoder(save_family("bge", tmp_path / "bge-small-en", data.history_texts()))
+    encode(second, data.history_texts(), folder / "cache")
+    hers = [part for one in (encoder, second) for part in bytes_of(one, data, "ann", folder / "cache")]
+    monkeypatch.setenv("PPLUG_CACHE", str(folder / "cache"))
+    main(["forget", TASK, str(folder / "data"), "ann", "--encoder", "minilm", "--encoder", second.name])
+    left = contents(folder / "data") + contents(folder / "cache")  # not its tokenizer, which was learnt from the texts
+    assert not any(part in left for part in hers)
+
+
+def test_vectors_of_another_machine_go_too(world, encoder):
+    """Where the cache is shared by a GPU and a CPU, each computes in its precision, in a folder of its own."""
+    folder, data = world
+    there = replace(encoder, precision={"float32": "bfloat16", "bfloat16": "float32"}[encoder.precision])
+    encode(there, data.history_texts(), folder / "cache")
+    hers = bytes_of(there, data, "ann", folder / "cache")
+    forget(folder / "data", TASK, "ann", encoder, cache=folder / "cache")
+    left = contents(folder)
+    assert there.key != encoder.key and not any(part in left for part in hers)
+
+
 def test_single_items_are_forgotten_with_the_question_about_them(world, encoder):
     """Item 0-4 is the text that the train question asks about."""
     folder, data = world
@@ -91,14 +116,14 @@ def test_single_items_are_forgotten_with_the_question_about_them(world, encoder)
 
 def test_a_run_that_was_stopped_is_started_again(world, encoder, monkeypatch):
     folder, _ = world
-    replace, written = os.replace, []
+    rename, written = os.replace, []
 
     def stop_in_the_middle(source, target):
         if len(written) == 3:
             raise KeyboardInterrupt
         if target.parent.name == "data":
             written.append(target.name)
-        replace(source, target)
+        rename(source, target)
 
     monkeypatch.setattr("pplug.base.files.os.replace", stop_in_the_middle)
     with pytest.raises(KeyboardInterrupt):

@@ -72,7 +72,7 @@ def chat_folder(task: str = "chat") -> Path:
     Raises:
         InputError: The package is not installed, or its file is not the expected one.
     """
-    source = package_file("chitchat-dataset", "dataset.json", SHA256)
+    source = _package()
     without = forgotten()
     named = hashlib.sha256(json.dumps(without).encode()).hexdigest()[:8] if without else "all"
     folder = cache_folder() / "chat" / f"{SHA256[:8]}-{file_hash(Path(__file__))[:8]}-{named}"
@@ -83,6 +83,23 @@ def forgotten() -> list[str]:
     """The people who were forgotten (forget.py): the package still has their chats, nothing else may."""
     path = cache_folder() / "chat" / FORGOTTEN
     return json.loads(path.read_text()) if path.exists() else []
+
+
+def chats_with(user: str) -> list[Reply]:
+    """Every reply in the package's chats that a person took part in, whoever was forgotten; none of an unknown person.
+
+    Args:
+        user: The person's pseudonym.
+
+    Raises:
+        InputError: As `chat_folder`.
+    """
+    others = set(read_chats(_package(), [user]))
+    return [reply for reply in read_chats(_package()) if reply not in others]
+
+
+def _package() -> Path:
+    return package_file("chitchat-dataset", "dataset.json", SHA256)
 
 
 def masked(text: str) -> str:

@@ -7,12 +7,13 @@ of them, such as executed notebooks and predictions.
 import json
 import shutil
 from collections.abc import Collection, Iterator
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from pplug.base import DataError, cache_folder, json_items, read_json, replacing, write_text
 from pplug.data import SPLITS, Task, as_text, build_input, check_file, clean_items, get_task, history_text, query_text
 from pplug.method import Encoder, remove, text_keys
-from pplug.sources.chat import CHAT, FORGOTTEN, chat_folder, forgotten
+from pplug.sources.chat import CHAT, FORGOTTEN, WHO, chat_folder, chats_with, forgotten
 
 LIST = "a list of questions"
 
@@ -21,7 +22,7 @@ def forget(
     folder: str | Path,
     task: Task | str,
     user_id: str,
-    encoder: Encoder,
+    encoder: Encoder | Collection[Encoder],
     items: Collection[str] = (),
     cache: str | Path | None = None,
 ) -> dict[str, int]:
@@ -34,7 +35,8 @@ def forget(
         folder: LaMP files; they are rewritten.
         task: The task they are for.
         user_id: The user; where the files have no `user_id`, the id of a question.
-        encoder: The encoder whose vectors are removed, of history items and of questions.
+        encoder: The encoder whose vectors are removed, of history items and of questions; or several: all that were
+            used, since a later call no longer has the texts that vectors are found by.
         items: Ids of history items. If any, these alone leave the user's profiles, and with them the user's questions
             about exactly the same text; all that is the user's if none.
         cache: See `encoders.encode`.
@@ -73,9 +75,7 @@ def forget(
                 left = [_without(question, user_id, items)]
                 texts -= _history_texts(spec, left)
                 queries -= _query_texts(spec, left)
-    removed = 0
-    for some, is_query in ((texts, False), (queries, True)):
-        removed += remove(cache / "vectors" / encoder.key, text_keys(encoder, sorted(some), is_query))
+    removed = _remove_vectors(encoder, texts, queries, cache)
     for copy in (cache / "data").glob(f"{spec.name}-*"):  # of any state the files were in; they are soon made again
         (copy / "done").unlink(missing_ok=True)  # first: half a copy must not look like a whole one
         shutil.rmtree(copy)
@@ -91,44 +91,62 @@ def forget(
     return {"questions": gone, "texts": len(texts) + len(queries), "vectors": removed}
 
 
-def forget_person(user: str, encoder: Encoder) -> dict[str, int]:
+def forget_person(user: str, encoder: Encoder | Collection[Encoder]) -> dict[str, int]:
     """Remove one of the real people of `sources.chat`: every chat she took part in, since partners' items quote her.
 
-    The package that the chats come from keeps them; what is made of it here from now on is made without her.
+    The package that the chats come from keeps them; what is made of it here from now on is made without her. It also
+    tells a later call whose vectors to remove: by another encoder, or after a run that was stopped.
 
     Args:
         user: Her pseudonym.
-        encoder: The encoder whose vectors are removed.
+        encoder: The encoder whose vectors are removed, or several. Whole inputs of `chat-who`, read with `full_query`,
+            are not looked for: which replies stand side by side changes with everyone who is forgotten.
 
     Returns:
-        What was removed: `{"questions", "texts", "vectors"}`.
+        What was removed: `{"questions", "texts", "vectors"}`; no questions where she was forgotten before.
 
     Raises:
-        DataError: There is nobody of this name, or she was forgotten already.
+        DataError: There is nobody of this name in the package's chats.
     """
-    folder = chat_folder(CHAT.name)
-    before = {split: read_json(folder / f"{split}_questions.json") for split in SPLITS}
-    if user not in {_user(question) for questions in before.values() for question in questions}:
-        raise DataError(f"the chats: expected a person called {user!r}: no question here is theirs")
+    replies = chats_with(user)
+    if not replies:
+        raise DataError(f"the chats: expected a person called {user!r}: no chat here is theirs")
+    before = _chat_questions(CHAT)
     names = cache_folder() / "chat" / FORGOTTEN
     write_text(names, json.dumps(sorted({*forgotten(), user})))
-    left = chat_folder(CHAT.name)
-    after = {split: read_json(left / f"{split}_questions.json") for split in SPLITS}
-    texts, queries, kept = set(), set(), cache_folder() / "vectors" / encoder.key
-    for questions in before.values():
-        texts, queries = texts | _history_texts(CHAT, questions), queries | _query_texts(CHAT, questions)
-    for questions in after.values():
-        texts, queries = texts - _history_texts(CHAT, questions), queries - _query_texts(CHAT, questions)
-    removed = sum(
-        remove(kept, text_keys(encoder, sorted(some), is_query)) for some, is_query in ((texts, False), (queries, True))
-    )
+    after = _chat_questions(CHAT)
+    # Not what was in the files: with each person who is forgotten, her chats move into splits or histories, or out.
+    hers = [{"input": build_input(CHAT, message=r.message), "profile": [asdict(r)]} for r in replies]
+    texts = _history_texts(CHAT, hers) - _history_texts(CHAT, after)
+    queries = _query_texts(CHAT, hers) | {r.reply for r in replies}  # `chat-who` asks with a reply
+    queries -= _query_texts(CHAT, after) | _query_texts(WHO, _chat_questions(WHO))
+    removed = _remove_vectors(encoder, texts, queries, cache_folder())
     for copy in (cache_folder() / "data").glob(f"{CHAT.name}*-*"):
         shutil.rmtree(copy)
+    left = chat_folder(CHAT.name).parent
     for old in names.parent.iterdir():
-        if old.is_dir() and old != left.parent:
+        if old.is_dir() and old != left:
             shutil.rmtree(old)
-    gone = sum(len(questions) for questions in before.values()) - sum(len(questions) for questions in after.values())
-    return {"questions": gone, "texts": len(texts) + len(queries), "vectors": removed}
+    was, stays = ({(_user(q), q["date"], q["input"]) for q in questions} for questions in (before, after))
+    return {"questions": len(was - stays), "texts": len(texts) + len(queries), "vectors": removed}
+
+
+def _chat_questions(task: Task) -> list[dict]:
+    """The questions of all splits, of those who are not forgotten."""
+    folder = chat_folder(task.name)
+    return [question for split in SPLITS for question in read_json(folder / f"{split}_questions.json")]
+
+
+def _remove_vectors(encoder: Encoder | Collection[Encoder], texts: set[str], queries: set[str], cache: Path) -> int:
+    """Remove the vectors of texts and queries by one encoder or several; how many there were."""
+    encoders = [encoder] if isinstance(encoder, Encoder) else encoder
+    # A GPU and a CPU may compute in another precision each, and so have a folder each.
+    alike = [replace(one, precision=precision) for one in encoders for precision in ("float32", "bfloat16")]
+    return sum(
+        remove(cache / "vectors" / one.key, text_keys(one, sorted(some), is_query))
+        for one in alike
+        for some, is_query in ((texts, False), (queries, True))
+    )
 
 
 def _without(question: dict, user_id: str, ids: Collection[str]) -> dict:
