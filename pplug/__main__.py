@@ -132,8 +132,11 @@ def _compare(chosen) -> None:
 
 
 def _people(chosen) -> None:
-    from pplug.study import run_people
+    from pplug.study import PARTS, run_people
 
+    for part in chosen.parts:
+        if part not in PARTS:
+            raise InputError(f"no part of the study is called {part!r}: expected some of {', '.join(PARTS)}")
     run_people(chosen.parts, lambda line: print(line, flush=True))
 
 

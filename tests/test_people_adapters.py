@@ -1,5 +1,7 @@
 """LoRA for each of some people, on invented chats and a tiny LLM."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -24,5 +26,5 @@ def test_each_person_has_her_own_parameters(chatting, monkeypatch):
         assert found["nats"][PROMPT_TUNING][number] == pytest.approx(whole[own].sum(), abs=1e-2) and user in known
         assert found["tokens"][number] == sum(len(chatting.examples["test"][row].target_ids) for row in own)
     nats = list(found["nats"].values())
-    assert all(a != b for one, other in zip(nats, nats[1:], strict=False) for a, b in zip(one, other, strict=True))
+    assert all(a != b for one, other in pairwise(nats) for a, b in zip(one, other, strict=True))
     assert set(found["rates"]) == {"0.01", "0.1"} and found["bytes"] > 0 and found["seconds"] > 0

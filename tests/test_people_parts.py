@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from pplug.base import InputError
+from pplug.__main__ import main
 from pplug.study import people, people_adapters, people_parts, people_variants, records
 from pplug.study.people import CHOICES, SHUFFLED
 from pplug.study.people_parts import PARTS
@@ -32,8 +32,8 @@ def test_each_part_writes_its_records(written, tmp_path):
 
 
 def test_an_unknown_part_is_named_before_anything_runs(written):
-    with pytest.raises(InputError, match="'seed-9': expected some of seed-0"):
-        people_parts.run_people(["seed-0", "seed-9"], print)
+    with pytest.raises(SystemExit, match="'seed-9': expected some of seed-0"):
+        main(["people", "seed-0", "seed-9"])
     assert not written()
 
 

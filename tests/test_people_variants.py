@@ -41,9 +41,9 @@ def test_poolings_are_equal_in_size(chatting, told):
 
 
 def test_a_task_is_asked_and_scored(told, monkeypatch, chatting):
-    small = replace(people_variants.DEFAULT, n_users=20)
-    monkeypatch.setattr(people_variants, "DEFAULT", small)
-    some = people_variants.simulated_people("LaMP-3")
+    small = replace(people.DEFAULT, n_users=20)
+    monkeypatch.setattr(people, "DEFAULT", small)
+    some = people.simulated_people("LaMP-3")
     assert some.data.task.name == "LaMP-3" and len(set(some.users("test"))) == 20
     found = people_variants.task_asked(some, told)
     rows = {NONE, PROMPT_TUNING, row_of(CROWD, OWN), row_of(CROWD, ANOTHERS), row_of(PAPER, OWN)}

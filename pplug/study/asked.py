@@ -11,6 +11,7 @@ from pplug.method import (
     PersonalizedLM,
     nats_of_tokens,
     nats_together,
+    new_tokens,
     predict,
     swap_histories,
     target_ids,
@@ -89,6 +90,13 @@ def asked_to_write(people: People, models: dict[str, PersonalizedLM], seed: int)
             "words": [len(text.split()) for text in texts],
         }
     return {"replies": found, "true words": [len(gold.split()) for gold in golds]}
+
+
+def answers_scored(people: People, model: PersonalizedLM, examples: list[Example]) -> dict[str, list[float]]:
+    """Metric → of each test question the score of what is answered, greedily."""
+    task, golds = people.data.task, [question["output"] for question in people.questions["test"]]
+    texts = predict(model, examples, at_once(), max_new_tokens=new_tokens(task, model.tokenizer))
+    return {metric: each.round(4).tolist() for metric, each in example_scores(task, texts, golds).items()}
 
 
 def anothers_histories(people: People, seed: int) -> list[Example]:

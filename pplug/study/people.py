@@ -13,8 +13,10 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
+from pathlib import Path
 
 import torch
+from filelock import FileLock
 
 from pplug.base import write_text
 from pplug.config import CHATS, DEFAULT, Profile
@@ -33,13 +35,22 @@ from pplug.method import (
     with_prompts,
 )
 from pplug.rivals.inputs import ITEMS, put_in_prompt
-from pplug.study.experiment import get_encoder, get_llm, kept_at, llm_label, task_data, training_examples
+from pplug.study.experiment import (
+    available_tasks,
+    get_encoder,
+    get_llm,
+    kept_at,
+    llm_label,
+    task_data,
+    training_examples,
+)
 
 PROFILE = replace(
     DEFAULT, name="people", data=CHATS, llm="smollm2", encoder="smollm2:6+style", n_users=None, n_test=None
 )
 FIRST, STEPS, BATCH, RATE = 300, 400, 64, 2e-3  # minutes of a GPU, a night of two cores: it goes on where it stopped
 SEEDS = (0, 1, 2)
+WHO, SIMULATED = f"{CHATS}-who", available_tasks(DEFAULT)  # tasks beside the chats
 CROWD, PAPER, PROMPT_TUNING = "crowd plug", "PPlug", "prompt tuning"
 SHUFFLED = "shuffled users"
 WORDED, WORDED_CROWD = f"{PROMPT_TUNING}, the person in words", f"{CROWD}, the person in words"
@@ -80,7 +91,7 @@ class People:
     @cached_property
     def anothers_replies(self) -> list[Example]:
         """The test questions with another person's reply, on the same conversation prompt, in place of the true one."""
-        who = task_data(f"{CHATS}-who", PROFILE)
+        who = task_data(WHO, PROFILE)
         pairs = {question["id"]: question for question in who.splits["test"]}
         tokenizer, changed = get_llm(PROFILE.llm)[1], []
         for asked, example in zip(self.questions["test"], self.examples["test"], strict=True):
@@ -133,6 +144,11 @@ def prepared_people(task: str = CHATS, profile: Profile | None = None, data: Dat
     return People(data, questions, {split: prepare(reader, data, some) for split, some in questions.items()})
 
 
+def simulated_people(task: str) -> People:
+    """The simulated users of one of LaMP's tasks, prepared for the study's LLM and encoder."""
+    return prepared_people(task, replace(DEFAULT, llm=PROFILE.llm, encoder=PROFILE.encoder))
+
+
 def made_plug(data: Data, choices: dict, seed: int, encoder: str | None = None) -> PersonalizedLM:
     """A new plug in front of the LLM."""
     (llm, tokenizer), encoder = get_llm(PROFILE.llm), get_encoder(encoder or PROFILE.encoder)
@@ -148,7 +164,7 @@ def bare_llm() -> PersonalizedLM:
 
 def settings(people: People) -> dict:
     """What a record says of the study: data, LLM, encoder, plugs, and how they are trained."""
-    about = {"task": people.data.task.name, "simulated": False, "data_hash": people.data.hash}
+    about = {"task": people.data.task.name, "simulated": people.data.factors is not None, "data_hash": people.data.hash}
     about |= {"llm": llm_label(PROFILE.llm), "encoder": PROFILE.encoder, "choices": CHOICES}
     about |= {"first": FIRST, "steps": STEPS, "batch_size": BATCH, "learning_rate": RATE}
     return about | {"training_questions": len(people.questions["train"])}
@@ -213,28 +229,34 @@ def fit_together(models: dict, examples: dict, dev: dict, steps: int | None, log
     told += [[known[id(examples[key])], known[id(dev[key])]] for key in models]
     folder = kept_at("people", [*told, steps, BATCH, RATE, llm_label(PROFILE.llm)])
     paths = {key: folder / f"{number}" for number, key in enumerate(models)}
-    if not (folder / "curves.json").exists():
-        start, on_dev = time.perf_counter(), {}
-
-        def watch(step: int, losses: list[float]) -> None:
-            nats, tokens = nats_together([*models.values()], [*dev.values()], 2 * BATCH if is_gpu else 16)
-            on_dev[step] = (nats.sum(axis=1) / tokens.sum()).tolist()
-            shown = zip(models, losses, on_dev[step], strict=True)
-            log(f"step {step}: " + ", ".join(f"{key} {loss:.3f} dev {found:.4f}" for key, loss, found in shown))
-
-        is_gpu = torch.cuda.is_available()
-        options = {"at_once": None if is_gpu else 3, "folder": folder / "training", "watch": watch}
-        losses = train_together([*models.values()], [*examples.values()], steps, BATCH, RATE, **options)
-        log(f"{len(models)} plugs, {steps} steps of {BATCH}: {time.perf_counter() - start:.0f} s")
-        for key, path in paths.items():
-            models[key].save_pretrained(path, half=True)
-        curves = {"losses": dict(zip(map(str, models), losses, strict=True)), "dev": on_dev}
-        write_text(folder / "curves.json", json.dumps(curves))  # last: then all of it is there
-        shutil.rmtree(folder / "training", ignore_errors=True)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder.with_name(f"{folder.name}.lock")):  # of several parts that need these plugs one trains them
+        if not (folder / "curves.json").exists():
+            _fit(models, examples, dev, steps, folder, log)
     for key, path in paths.items():
         models[key].load_state_dict(read_plug(path / "plug.safetensors")[2])
         models[key].eval()
     return Trained(models, json.loads((folder / "curves.json").read_text()))
+
+
+def _fit(models: dict, examples: dict, dev: dict, steps: int, folder: Path, log: Callable[[str], None]) -> None:
+    start, on_dev, is_gpu = time.perf_counter(), {}, torch.cuda.is_available()
+
+    def watch(step: int, losses: list[float]) -> None:
+        nats, tokens = nats_together([*models.values()], [*dev.values()], 2 * BATCH if is_gpu else 16)
+        on_dev[step] = (nats.sum(axis=1) / tokens.sum()).round(4).tolist()
+        shown = zip(models, losses, on_dev[step], strict=True)
+        log(f"step {step}: " + ", ".join(f"{key} {loss:.3f} dev {found:.4f}" for key, loss, found in shown))
+
+    options = {"at_once": None if is_gpu else 3, "folder": folder / "training", "watch": watch}
+    losses = train_together([*models.values()], [*examples.values()], steps, BATCH, RATE, **options)
+    log(f"{len(models)} plugs, {steps} steps of {BATCH}: {time.perf_counter() - start:.0f} s")
+    for number, model in enumerate(models.values()):
+        model.save_pretrained(folder / f"{number}", half=True)
+    rounded = [[round(loss, 3) for loss in curve] for curve in losses]
+    curves = {"losses": dict(zip(map(str, models), rounded, strict=True)), "dev": on_dev}
+    write_text(folder / "curves.json", json.dumps(curves))  # last: then all of it is there
+    shutil.rmtree(folder / "training", ignore_errors=True)
 
 
 def weights_hash(model: PersonalizedLM) -> str:

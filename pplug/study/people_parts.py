@@ -4,10 +4,6 @@ import functools
 import time
 from collections.abc import Callable
 
-from pplug.base import InputError
-from pplug.config import CHATS
-from pplug.data import TASKS
-from pplug.study import people_variants as variants
 from pplug.study.asked import asked_in_words, asked_on_test, asked_to_write, asked_with_cache, summary
 from pplug.study.people import (
     CROWD,
@@ -15,15 +11,24 @@ from pplug.study.people import (
     PROMPT_TUNING,
     SEEDS,
     SHUFFLED,
+    SIMULATED,
+    WHO,
     WORDED,
     WORDED_CROWD,
     People,
     Trained,
     prepared_people,
     settings,
+    simulated_people,
     trained,
 )
 from pplug.study.people_adapters import ADAPTERS, asked_with_adapters
+from pplug.study.people_variants import (
+    VARIANTS,
+    encoders_compared,
+    poolings_compared,
+    task_asked,
+)
 from pplug.study.records import environment, save_record
 
 GROUP, WORDS_GROUP, REPLIES_GROUP, CACHE_GROUP = "people", "people-words", "people-replies", "people-cache"
@@ -74,8 +79,7 @@ def _adapters(log: Log) -> None:
 
 def _variant(name: str, compare: Callable[[Log], dict], log: Log) -> None:
     found = compare(log)
-    kept = {key: value for key, value in settings(_people()).items() if key not in ("choices", *found)}
-    _save(kept | {"what": name} | found, variants.VARIANTS, name)
+    _save({"what": name} | found, VARIANTS, name)
     log(f"{name}: {summary(found)}")
 
 
@@ -83,21 +87,17 @@ PARTS: dict[str, Callable[[Log], None]] = {
     **{f"seed-{seed}": functools.partial(_seed, seed) for seed in SEEDS},
     "words": _words,
     "adapters": _adapters,
-    "encoders": functools.partial(_variant, "encoders", variants.encoders_compared),
-    "poolings": functools.partial(_variant, "poolings", lambda log: variants.poolings_compared(_people(), log)),
+    "encoders": functools.partial(_variant, "encoders", encoders_compared),
+    "poolings": functools.partial(_variant, "poolings", lambda log: poolings_compared(_people(), log)),
     f"poolings-{ABLATED}": functools.partial(
         _variant,
         f"poolings-{ABLATED}",
-        lambda log: variants.poolings_compared(variants.simulated_people(ABLATED), log),
+        lambda log: poolings_compared(simulated_people(ABLATED), log),
     ),
-    f"{CHATS}-who": functools.partial(
-        _variant, f"{CHATS}-who", lambda log: variants.task_asked(prepared_people(f"{CHATS}-who"), log)
-    ),
+    WHO: functools.partial(_variant, WHO, lambda log: task_asked(prepared_people(WHO), log)),
     **{
-        task: functools.partial(
-            _variant, task, lambda log, task=task: variants.task_asked(variants.simulated_people(task), log)
-        )
-        for task in TASKS
+        task: functools.partial(_variant, task, lambda log, task=task: task_asked(simulated_people(task), log))
+        for task in SIMULATED
     },
 }
 
@@ -108,18 +108,12 @@ def run_people(parts: list[str] | None = None, log: Log = print) -> None:
     Args:
         parts: Names of `PARTS`; all of them if None or empty.
         log: Told how it goes.
-
-    Raises:
-        InputError: There is no such part.
     """
     start = time.perf_counter()
 
     def tell(line: str) -> None:
         log(f"{time.perf_counter() - start:.0f} s: {line}")
 
-    for part in parts or PARTS:
-        if part not in PARTS:
-            raise InputError(f"no part of the study is called {part!r}: expected some of {', '.join(PARTS)}")
     for part in parts or PARTS:
         PARTS[part](tell)
         tell(f"{part}: done")

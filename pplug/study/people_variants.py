@@ -1,14 +1,10 @@
 """The study's training once more: other encoders, poolings with and without an instruction embedding, other tasks."""
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 
-import numpy as np
-
-from pplug.config import DEFAULT
-from pplug.data import TASKS, example_scores
-from pplug.method import Example, PersonalizedLM, nats_together, new_tokens, predict, swap_histories
-from pplug.study.asked import ANOTHERS, NONE, OWN, at_once, record_of
+from pplug.method import Example, PersonalizedLM, nats_together, swap_histories
+from pplug.study.asked import ANOTHERS, NONE, OWN, answers_scored, at_once, record_of
 from pplug.study.people import (
     CHOICES,
     CROWD,
@@ -22,6 +18,7 @@ from pplug.study.people import (
     made_plug,
     prepared_people,
     prompt_tunings,
+    settings,
 )
 
 VARIANTS = "people-variants"
@@ -54,17 +51,13 @@ def poolings_compared(people: People, log: Callable[[str], None]) -> dict:
     return _compared(models, steps, log)
 
 
-def simulated_people(task: str) -> People:
-    """The simulated users of one of LaMP's tasks, prepared for the study's LLM and encoder."""
-    return prepared_people(task, replace(DEFAULT, llm=PROFILE.llm, encoder=PROFILE.encoder))
-
-
 def task_asked(people: People, log: Callable[[str], None]) -> dict:
     """Both forms of the plug and prompt tuning on a task: nats, and scores of what they answer.
 
     Returns:
         As `asked.asked_on_test`, and `scores`: row → metric → of each question.
     """
+    people = _known(people)
     models = {form: (made_plug(people.data, CHOICES[form], 0), people) for form in (CROWD, PAPER)}
     kept: dict[str, PersonalizedLM] = {}
     told = _compared(models, TASK_STEPS, log, kept)
@@ -72,13 +65,7 @@ def task_asked(people: People, log: Callable[[str], None]) -> dict:
     for form, model in kept.items():
         asked[form if form == PROMPT_TUNING else row_of(form, OWN)] = (model, people.examples["test"])
     asked[row_of(CROWD, ANOTHERS)] = (kept[CROWD], _others(people))
-    golds, task = [question["output"] for question in people.questions["test"]], people.data.task
-    scores = {}
-    for row, (model, examples) in asked.items():
-        texts = predict(model, examples, at_once(), max_new_tokens=new_tokens(task, model.tokenizer))
-        found = example_scores(task, texts, golds)
-        scores[row] = {metric: np.asarray(each).round(4).tolist() for metric, each in found.items()}
-    return told | {"scores": scores, "simulated": task.name in TASKS}
+    return told | {"scores": {row: answers_scored(people, *given) for row, given in asked.items()}}
 
 
 def row_of(name: str, whose: str) -> str:
@@ -106,9 +93,9 @@ def _compared(some: dict[str, tuple], steps: tuple[int, int] | None, log: Callab
     nats, tokens = nats_together(*(list(part) for part in zip(*asked.values(), strict=True)), at_once())
     if kept is not None:
         kept |= models
-    about = {"task": people.data.task.name, "data_hash": people.data.hash, "seed": 0, "dev": done.curves["dev"]}
+    about = settings(people) | {"seed": 0, "dev": done.curves["dev"]}
+    about |= {"choices": {name: asdict(model.plug.config) for name, model in models.items()}}
     about |= {"first": first_steps, "steps": more} if steps else {}
-    about |= {"training_questions": len(people.questions["train"])}
     return about | record_of(people, tokens, dict(zip(asked, nats, strict=True)), {})
 
 
