@@ -22,7 +22,7 @@ from pplug.study.people import (
 )
 
 VARIANTS = "people-variants"
-ENCODERS = ("minilm", "minilm+style", "smollm2:6", "smollm2:6+style")
+ENCODERS = (PROFILE.encoder, "smollm2:6", "minilm+style", "minilm")  # of the first, prompt tuning has its width
 POOLINGS = {  # equal in size: without an instruction embedding the user has one soft token more
     f"{pooling}{'' if instruction else ', no instruction embedding'}": TOKENS
     | {"pooling": pooling, "instruction": instruction, "soft_tokens": TOKENS["soft_tokens"] + (not instruction)}
