@@ -5,7 +5,8 @@ import pytest
 
 from pplug.study import people_tables as tables
 from pplug.study.asked import ANOTHERS, LENGTHS, NONE, OWN, newest_said
-from pplug.study.people import PROMPT_TUNING
+from pplug.study.people import CROWD, IN_WORDS, PAPER, PROMPT_TUNING
+from pplug.study.people_variants import row_of
 
 GAINS = np.array([1.0, 0, 2, -1, 0.5])  # of each question
 USERS, ITEMS = [0, 0, 1, 2, 3], [60, 60, 50, 3, 0]  # three were trained on; the last is a newcomer
@@ -114,5 +115,24 @@ def test_the_verdict_follows_the_intervals():
 
 def test_the_committed_records_are_there():
     records = tables.people_records()
-    assert {r["seed"] for r in records} == {0, 1, 2} and set(tables.TABLE) <= set(records[0]["nats"])
+    missing = set(tables.TABLE) - set(records[0]["nats"])
+    assert {r["seed"] for r in records} == {0, 1, 2} and missing <= {f"{CROWD}, {said}" for said in IN_WORDS}
     assert all(r["split"] == "dev" for r in tables.tried_records())
+    assert {r["task"] for r in tables.task_records()} >= {"LaMP-2", "LaMP-3", "LaMP-4", "chat-who"}
+
+
+def test_a_row_that_no_record_has_is_left_out():
+    fewer = [r | {"nats": {row: each for row, each in r["nats"].items() if row != tables.SHUFFLED}} for r in RECORDS]
+    whole, cut = tables.people_table(RECORDS).splitlines(), tables.people_table(fewer).splitlines()
+    assert [line for line in whole if "shuffled" not in line] == cut and len(cut) == len(whole) - 1
+
+
+def test_another_task_is_scored_and_compared():
+    own, others = row_of(CROWD, OWN), row_of(CROWD, ANOTHERS)
+    told = record(0) | {"task": "LaMP-3", "simulated": True}
+    told["nats"] |= {own: told["nats"][OWN], others: told["nats"][ANOTHERS]}
+    rows = (NONE, PROMPT_TUNING, row_of(PAPER, OWN), others, own)
+    told["scores"] = {row: {"mae": [float(n)] * 5} for n, row in enumerate(rows)}
+    cells = [cell.strip() for cell in tables.tasks_table([told]).splitlines()[-1].split("|")[1:-1]]
+    assert cells[:6] == ["LaMP-3 (simulated people), mae ↓", "0.000", "1.000", "2.000", "3.000", "4.000"]
+    assert cells[6].startswith("+0.074 [") and cells[7].startswith("+0.441 [")  # 2.5 and 15 of 34 tokens

@@ -20,6 +20,7 @@ from pplug.method.joining import pad
 from pplug.method.model import PromptedLM
 from pplug.method.training import WEIGHT_DECAY, learn_crowd
 
+FEW = 3  # plugs, for the length of an example: with their true number, a plug's batches would depend on the others
 CHUNK = 20  # batches among which examples are sorted by length: little padding, and the order stays nearly random
 
 
@@ -151,7 +152,8 @@ def train_together(
     visits = {id(own): Visits(own, steps * batch_size, seed) for own in examples}
     groups = [slice(at, at + (at_once or len(models))) for at in range(0, len(models), at_once or len(models))]
     curves, every = read_state(folder, parts), max(1, steps // 10)
-    for rows in _batches(examples[0], visits[id(examples[0])].order, batch_size, seed)[len(curves) :]:
+    lengths = [_length(example) for example in examples[0]]
+    for rows in _batches(lengths, visits[id(examples[0])].order, batch_size, seed)[len(curves) :]:
         seen = {key: [found[row] for row in rows] for key, found in visits.items()}
         some, step_losses = [seen[id(own)] for own in examples], []
         for group in groups:
@@ -189,7 +191,7 @@ def nats_together(
     Returns:
         `[K, examples] float64`, nats; and `[examples] int64`, tokens.
     """
-    order = sorted(range(len(examples[0])), key=lambda row: len(examples[0][row].target_ids))  # what each plug reads
+    order = sorted(range(len(examples[0])), key=lambda row: _length(examples[0][row]))
     nats, tokens = np.zeros((len(models), len(order))), np.zeros(len(order), dtype=int)
     for start in range(0, len(order), batch_size):
         rows = order[start : start + batch_size]
@@ -202,7 +204,7 @@ def nats_together(
 @torch.inference_mode()
 def nats_of_tokens(model: PromptedLM, examples: list[Example], batch_size: int = 64) -> list[np.ndarray]:
     """Of each example the nats of each token of its target, `[tokens] float64`, its end token included."""
-    order = sorted(range(len(examples)), key=lambda row: len(examples[row].target_ids))
+    order = sorted(range(len(examples)), key=lambda row: _length(examples[row]))
     found: list[np.ndarray] = [np.zeros(0)] * len(examples)
     for start in range(0, len(order), batch_size):
         rows = order[start : start + batch_size]
@@ -218,12 +220,17 @@ def _set_training(models: list[PromptedLM], mode: bool) -> None:
         model.train(mode)
 
 
-def _batches(examples: list[Example], order: list[int], batch_size: int, seed: int) -> list[list[int]]:
+def _length(example: Example) -> int:
+    """Tokens that are read: what stands in front of the soft prompts once, the rest by each of a few plugs."""
+    return len(example.before_ids) + FEW * (len(example.input_ids) + len(example.target_ids))
+
+
+def _batches(lengths: list[int], order: list[int], batch_size: int, seed: int) -> list[list[int]]:
     """The visits of each step: of like length, in random order."""
     rng, batches = random.Random(seed), []
     for start in range(0, len(order), CHUNK * batch_size):
         chunk = range(start, min(start + CHUNK * batch_size, len(order)))
-        rows = sorted(chunk, key=lambda visit: len(examples[order[visit]].target_ids))  # all that each plug reads
+        rows = sorted(chunk, key=lambda visit: lengths[order[visit]])
         some = [rows[at : at + batch_size] for at in range(0, len(rows), batch_size)]
         batches += rng.sample(some, len(some))
     return batches

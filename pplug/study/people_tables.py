@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from pplug.data import Interval, bootstrap_mean, bootstrap_ratio
+from pplug.data import LOWER_IS_BETTER, Interval, bootstrap_mean, bootstrap_ratio
 from pplug.study.asked import (
     ANOTHERS,
     LENGTHS,
@@ -14,8 +14,9 @@ from pplug.study.asked import (
     PAPER_OWN,
     newest_said,
 )
-from pplug.study.people import IN_WORDS, PROMPT_TUNING, SHUFFLED
+from pplug.study.people import CROWD, IN_WORDS, PAPER, PROMPT_TUNING, SHUFFLED
 from pplug.study.people_parts import GROUP, REPLIES_GROUP, WORDS_GROUP
+from pplug.study.people_variants import VARIANTS, row_of
 from pplug.study.records import load_records, markdown
 
 TRIED = "people-tried"
@@ -23,7 +24,7 @@ TABLE = {  # row of a record → what the table calls it
     NONE: "the bare LLM",
     **{name: f"the bare LLM, {name}" for name in IN_WORDS},
     PROMPT_TUNING: PROMPT_TUNING,
-    **{f"{PROMPT_TUNING}, {name}": f"{PROMPT_TUNING}, {name}" for name in IN_WORDS},
+    **{f"{plug}, {name}": f"{plug}, {name}" for plug in (PROMPT_TUNING, CROWD) for name in IN_WORDS},
     PAPER_ANOTHERS: PAPER_ANOTHERS,
     PAPER_OWN: PAPER_OWN,
     SHUFFLED: "crowd plug, trained on shuffled users",
@@ -144,6 +145,8 @@ def people_table(records: list[dict], users: np.ndarray | None = None) -> str:
     users = trained_on(records) if users is None else users
     letters, lines = sizes(records, "letters")[users].sum(), []
     for row, name in TABLE.items():
+        if not len(of_users(records, row)):
+            continue
         found, bits = of_users(records, row), of_users(records, row).mean(axis=0)[users].sum() / letters / math.log(2)
         gained = f"{told(better_by(records, OWN, row, users))}, {users_better(records, OWN, row, users):.0%}"
         right = who(records, row, users)
@@ -222,6 +225,28 @@ def tried_table(records: list[dict]) -> str:
         for row in record["rows"]
     ]
     return markdown(["variant", "steps × batch", "own history", "another user's history"], lines)
+
+
+def task_records() -> list[dict]:
+    """The records of the same LLM on other tasks: simulated users of LaMP's, and *who wrote it?* by answer."""
+    return [record for record in load_records(VARIANTS) if "scores" in record]
+
+
+def tasks_table(records: list[dict]) -> str:
+    """The same LLM on other tasks: scores of its answers, and nats per token that the user's own history gains."""
+    own, others = row_of(CROWD, OWN), row_of(CROWD, ANOTHERS)
+    lines = []
+    for record in records:
+        metric, users = next(iter(record["scores"][NONE])), np.arange(record["people"])
+        better = "↓" if metric in LOWER_IS_BETTER else "↑"
+        name = f"{record['task']} ({'simulated' if record['simulated'] else 'real'} people), {metric} {better}"
+        rows = (NONE, PROMPT_TUNING, row_of(PAPER, OWN), others, own)
+        scores = [f"{np.mean(record['scores'][row][metric]):.3f}" for row in rows]
+        gains = [told(better_by([record], own, row, users)) for row in (PROMPT_TUNING, others)]
+        lines.append([name, *scores, *gains])
+    plugs = [f"{PAPER}, {OWN}", f"crowd plug, {ANOTHERS}", f"crowd plug, {OWN}"]
+    gained = [f"nats per token over {PROMPT_TUNING}", f"over {ANOTHERS}"]
+    return markdown(["", "the bare LLM", PROMPT_TUNING, *plugs, *gained], lines)
 
 
 def told(i: Interval) -> str:
