@@ -113,3 +113,40 @@ def test_dropout_is_of_training_alone():
     torch.manual_seed(0)
     projector.train()
     assert len({tuple(projector.out(pooled)[0].tolist()) for _ in range(5)}) > 1
+
+
+TUNED = replace(CONFIG, user=False)
+PAPER = replace(CONFIG, crowd=False, pooling="attention")
+
+
+@pytest.mark.parametrize(
+    "config",
+    [CONFIG, PAPER, replace(PAPER, instruction=False, soft_tokens=3), replace(PAPER, pooling="max"), TUNED],
+)
+def test_a_plug_begins_where_prompt_tuning_ended_for_everyone(config):
+    torch.manual_seed(3)
+    tuned, plug = Plug(TUNED), Plug(config).eval()
+    plug.begin_from(tuned)
+    query, nobody = history(9)[:, 0], torch.zeros_like(MASK)
+    wanted = tuned(None, history(0), nobody)
+    for mask in (MASK, nobody):
+        torch.testing.assert_close(plug(query, history(0), mask), wanted)
+    if config.user:  # and it can learn of a person from there
+        plug(query, history(0), MASK)[0].sum().backward()
+        last = plug.projector.last if config.crowd else plug.projector.out
+        assert last.weight.grad.abs().sum() > 0
+
+
+@pytest.mark.parametrize(
+    ("config", "other"),
+    [
+        (CONFIG, replace(TUNED, soft_tokens=3)),
+        (CONFIG, CONFIG),
+        (PAPER, PAPER),
+        (replace(CONFIG, instruction=False, soft_tokens=3), TUNED),
+        (replace(PAPER, instruction_mlp=True), TUNED),
+    ],
+)
+def test_a_plug_begins_from_nothing_else(config, other):
+    with pytest.raises(ValueError, match="expected prompt tuning with 3 soft tokens, of like kinds"):
+        Plug(config).begin_from(Plug(other))
