@@ -7,6 +7,8 @@ import torch
 
 from pplug.method.batches import collate
 from pplug.method.likelihood import target_nats
+from pplug.method.training import train
+from pplug.rivals.distil import log_likelihoods
 
 
 def test_their_mean_is_the_loss(model):
@@ -26,6 +28,15 @@ def test_each_is_what_it_is_alone_in_the_order_given(model):
     together = target_nats(model, examples, batch_size=3)[0]
     alone = [target_nats(model, [example])[0][0] for example in examples]
     np.testing.assert_allclose(together, alone, rtol=1e-4)
+
+
+def test_logits_of_the_question_are_not_computed(model):
+    """Nor by the retriever's teacher, nor for the dev loss of a training."""
+    examples = [tiny.example(model.tokenizer, "one " * 30, "two", 2, 2, model.is_encoder_decoder)] * 2
+    with tiny.logits_counted(model.llm) as counted:
+        target_nats(model, examples), log_likelihoods(model, examples)
+        train(model, examples, examples, steps=1, batch_size=2)
+    assert len(counted) >= 4 and max(counted) <= len(examples[0].target_ids) + 1
 
 
 def test_it_is_the_sum_of_the_tokens_log_probabilities(model):

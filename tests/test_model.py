@@ -7,6 +7,7 @@ import tiny
 import torch
 
 from pplug.method.batches import collate
+from pplug.method.joining import pad
 from pplug.method.llm_loading import embedding_norm, load_llm
 from pplug.method.personalized import PersonalizedLM, build
 
@@ -106,6 +107,55 @@ def test_the_embedding_norm_is_measured_on_the_llm(model):
 def test_a_state_dict_holds_the_plug_and_nothing_else(model):
     assert set(model.state_dict()) == set(model.plug.state_dict())
     assert plain(model).state_dict() == {}
+
+
+def laid_out(model, left: bool) -> dict:
+    """A batch as in training, one row with an item in front; or with the padding on the left."""
+    some = examples(model)
+    some[1] = replace(some[1], before_ids=[5, 6, 7])
+    batch = collate(model, some)
+    if left:
+        rows = [example.input_ids + example.target_ids for example in some]
+        batch["input_ids"], batch["attention_mask"] = pad(rows, 0, left=True)
+        labels = [[-100] * len(example.input_ids) + example.target_ids for example in some]
+        batch["labels"], _ = pad(labels, -100, left=True)
+    return batch
+
+
+@pytest.mark.parametrize("left", [False, True])
+def test_without_the_logits_in_front_of_the_targets_loss_and_gradients_are_the_same(model, left):
+    if left and model.is_encoder_decoder:
+        pytest.skip("an encoder's padding is on the right")
+    batch = laid_out(model, left)
+    with tiny.logits_counted(model.llm) as counted:
+        whole, wanted = tiny.loss_and_gradients(model, batch)
+        model.train()
+        loss, found = tiny.loss_and_gradients(model, batch)
+        model.eval()
+        again, same = tiny.loss_and_gradients(model, batch, only_targets=True)
+        logits = model(**batch, only_targets=True)["logits"]
+    assert loss == again == pytest.approx(whole, rel=1e-6)
+    for name, gradient in wanted.items():
+        torch.testing.assert_close(found[name], gradient, rtol=1e-4, atol=1e-7)
+        torch.testing.assert_close(same[name], gradient, rtol=1e-4, atol=1e-7)
+    assert torch.allclose(logits, model(**batch)["logits"][:, -logits.shape[1] :], atol=1e-5)
+    if not model.is_encoder_decoder:  # the first target of any row is predicted one position before it
+        first = min((row != -100).nonzero()[0] for row in batch["labels"])
+        assert counted[0] > counted[1] and counted[1:] == [batch["labels"].shape[1] - first + 1] * 3
+
+
+def test_where_the_first_token_behind_the_soft_prompt_is_a_target_the_loss_is_the_same(model):
+    """As in a plug that stands in front of the answer: the soft prompt's last token predicts it."""
+    if model.is_encoder_decoder:
+        pytest.skip("its decoder reads no soft prompt")
+    some = [replace(example, before_ids=example.input_ids, input_ids=[]) for example in examples(model)]
+    batch = collate(model, some)
+    with tiny.logits_counted(model.llm) as counted:
+        whole, wanted = tiny.loss_and_gradients(model, batch)
+        loss, found = tiny.loss_and_gradients(model.train(), batch)
+    assert loss == pytest.approx(whole, rel=1e-6) and counted[1] == batch["labels"].shape[1] + 1 < counted[0]
+    for name, gradient in wanted.items():
+        torch.testing.assert_close(found[name], gradient, rtol=1e-4, atol=1e-7)
 
 
 def test_layers_computed_twice_give_the_same_gradients_and_keep_less(model):

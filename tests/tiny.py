@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -91,6 +92,40 @@ def examples(model, n: int = 12) -> list[Example]:
     """Examples for a small model, with histories of 0 to 4 items."""
     seq2seq = model.is_encoder_decoder
     return [example(model.tokenizer, f"one {i}", "two three", i % 5, i, seq2seq) for i in range(n)]
+
+
+def store_as(folder, dtype: torch.dtype):
+    """Write a saved decoder-only LLM's weights in another precision, as the hub has them; returns the folder."""
+    from transformers import AutoModelForCausalLM
+
+    AutoModelForCausalLM.from_pretrained(folder, dtype=dtype).save_pretrained(folder)
+    return folder
+
+
+def loss_and_gradients(model, batch: dict, **options) -> tuple[float, dict[str, torch.Tensor]]:
+    """A batch's loss, and the gradient of each of the plug's tensors that has one."""
+    model.zero_grad()
+    loss = model(**batch, **options)["loss"]
+    loss.backward()
+    named = model.plug.named_parameters()
+    return loss.item(), {name: p.grad.clone() for name, p in named if p.grad is not None and p.grad.any()}
+
+
+def cosines(some: dict[str, torch.Tensor], others: dict[str, torch.Tensor]) -> list[float]:
+    """Of tensors of the same names."""
+    assert some and some.keys() == others.keys()
+    return [float(torch.cosine_similarity(some[n].flatten(), others[n].flatten(), dim=0)) for n in some]
+
+
+@contextmanager
+def logits_counted(llm):
+    """Yields a list that grows by how many positions the output layer computes, each time it does."""
+    seen = []
+    hook = llm.get_output_embeddings().register_forward_hook(lambda _, __, logits: seen.append(logits.shape[1]))
+    try:
+        yield seen
+    finally:
+        hook.remove()
 
 
 def weight_hash(module: torch.nn.Module) -> str:

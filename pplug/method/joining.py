@@ -67,7 +67,7 @@ def join(
     return joined, mask
 
 
-def run_llm(llm, joined: Tensor, mask: Tensor, labels: Tensor):
+def run_llm(llm, joined: Tensor, mask: Tensor, labels: Tensor, only_targets: bool = False):
     """Run the LLM on joined embeddings, with a target.
 
     Args:
@@ -76,14 +76,22 @@ def run_llm(llm, joined: Tensor, mask: Tensor, labels: Tensor):
         mask: `[B, L]` int.
         labels: `[B, T']` int, -100 where there is nothing to predict. For a decoder-only LLM they belong to the last
             T' positions of `joined`.
+        only_targets: Leave out the logits in front of the first that predicts a target of any row. There a decoder-only
+            LLM's output layer, as wide as its vocabulary, would work for nothing.
 
     Returns:
-        The LLM's output, with `loss` and `logits`.
+        The LLM's output, with `loss` and `logits`, `[B, L', V]`: of a decoder-only LLM those of the last L' positions
+        of `joined`, all of them without `only_targets`.
     """
     more = {}
     if not llm.config.is_encoder_decoder:
         in_front = joined.shape[1] - labels.shape[1]
         labels = torch.cat([labels.new_full((labels.shape[0], in_front), -100), labels], dim=1)
-        if "position_ids" in inspect.signature(llm.forward).parameters:  # else counted from the first padding
+        takes = inspect.signature(llm.forward).parameters
+        if "position_ids" in takes:  # else counted from the first padding
             more["position_ids"] = (mask.long().cumsum(-1) - 1).clamp(min=0)
+        if only_targets and "logits_to_keep" in takes:
+            first = int((labels != -100).any(dim=0).int().argmax())  # it is predicted one position earlier
+            labels = labels[:, max(0, first - 1) :]
+            more["logits_to_keep"] = labels.shape[1]
     return llm(inputs_embeds=joined, attention_mask=mask, labels=labels, use_cache=False, **more)

@@ -26,7 +26,8 @@ def target_nats(model: PromptedLM, examples: list[Example], batch_size: int = 16
         rows = order[start : start + batch_size]
         batch = collate(model, [examples[i] for i in rows])
         labels = batch.pop("labels")
-        logits, n = run_llm(model.llm, *model.join(**batch), labels).logits.float(), labels.shape[1]
+        output, n = run_llm(model.llm, *model.join(**batch), labels, only_targets=True), labels.shape[1]
+        logits = output.logits.float()
         if not model.is_encoder_decoder:  # a position predicts the next token; the first may stand behind a soft token
             logits, labels = logits[:, -n - 1 : -1], labels[:, -(logits.shape[1] - 1) :]
         each = torch.nn.functional.cross_entropy(logits.transpose(1, 2), labels, reduction="none")  # 0 where -100

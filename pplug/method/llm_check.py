@@ -137,9 +137,10 @@ def _from_embeddings(llm, tokenizer, parts, token: int, target: list[int]) -> tu
         return list(run_llm(llm, joined, mask, labels).logits), soft
     ended = [(before, behind + target) for before, behind in parts]
     labels, _ = pad([[-100] * len(behind) + target for _, behind in parts], -100)
-    logits = run_llm(llm, *_joined(llm, tokenizer, ended, soft, left=False), labels.to(llm.device)).logits
-    logits = logits[:, logits.shape[1] - labels.shape[1] :]
-    starts = [len(behind) - 1 for _, behind in parts]
+    together = _joined(llm, tokenizer, ended, soft, left=False)
+    logits = run_llm(llm, *together, labels.to(llm.device), only_targets=True).logits
+    shift = logits.shape[1] - labels.shape[1]  # both end at the last position
+    starts = [len(behind) - 1 + shift for _, behind in parts]
     return [row[start : start + len(target)] for row, start in zip(logits, starts, strict=True)], soft
 
 

@@ -107,6 +107,7 @@ class PromptedLM(nn.Module):
         before_ids=None,
         before_mask=None,
         num_items_in_batch=None,
+        only_targets: bool = False,
     ) -> dict[str, Tensor]:
         """The loss of the target given the soft prompt and the input, *Paper: Eq. 6*.
 
@@ -117,6 +118,7 @@ class PromptedLM(nn.Module):
             query, history, history_mask, before_ids, before_mask: See `join`.
             num_items_in_batch: From Trainer: the target's tokens in the whole batch, of which this may be a part. The
                 loss is then this part's share, so that parts and processes add up to the loss of the whole.
+            only_targets: See `joining.run_llm`; in training always.
 
         Returns:
             `{"loss", "logits"}`; in training, the loss alone.
@@ -126,7 +128,7 @@ class PromptedLM(nn.Module):
             then does not depend on the length of targets.
         """
         joined, mask = self.join(input_ids, attention_mask, query, history, history_mask, before_ids, before_mask)
-        output = run_llm(self.llm, joined, mask, labels)
+        output = run_llm(self.llm, joined, mask, labels, only_targets or self.training)
         loss = output.loss
         if num_items_in_batch is not None:
             own = (labels != -100).sum()

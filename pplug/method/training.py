@@ -117,7 +117,7 @@ def train(
             args=arguments,
             train_dataset=Visits(examples, steps * batch_size, seed),
             eval_dataset=dev or None,
-            data_collator=lambda batch: collate(model, batch),
+            data_collator=lambda batch: collate(model, batch) | {"only_targets": True},  # of the dev loss too
             callbacks=[EarlyStoppingCallback(patience)] if patience and dev else [],
             optimizers=(_two_rates(model, learning_rate), None),
         )

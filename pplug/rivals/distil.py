@@ -88,10 +88,10 @@ def log_likelihoods(model: PersonalizedLM, prepared: list[Example], batch_size: 
         rows = order[start : start + batch_size]
         batch = collate(model, [prepared[i] for i in rows])
         with torch.autocast(kind, torch.bfloat16, enabled=has_bfloat16(kind)):
-            logits = model.eval()(**batch)["logits"].float()
-        labels = batch["labels"]
-        if not model.is_encoder_decoder:  # position t predicts token t + 1
-            logits, labels = logits[:, -labels.shape[1] : -1], labels[:, 1:]
+            logits = model.eval()(**batch, only_targets=True)["logits"].float()
+        labels, n = batch["labels"], batch["labels"].shape[1]
+        if not model.is_encoder_decoder:  # as in `likelihood.target_nats`
+            logits, labels = logits[:, -n - 1 : -1], labels[:, -(logits.shape[1] - 1) :]
         picked = logits.log_softmax(-1).gather(-1, labels.clamp(min=0)[..., None])[..., 0]
         found[rows] = (picked * (labels >= 0)).sum(dim=-1).cpu().numpy()
     return found
