@@ -8,9 +8,10 @@ import tiny
 import torch
 
 from pplug.base.errors import InputError
+from pplug.base.hardware import has_bfloat16
 from pplug.method.batches import collate
 from pplug.method.llm_loading import load_llm
-from pplug.method.personalized import PersonalizedLM
+from pplug.method.personalized import PersonalizedLM, build
 from pplug.method.prompts import prompt_ids
 from pplug.offline.standin_training import train_tokenizer
 
@@ -103,6 +104,65 @@ def test_a_loaded_llm_is_taken_as_it_is_and_shared():
 def test_device_and_dtype_are_what_is_asked_for(tmp_path):
     llm, _ = load_llm(str(tiny.save_llm("llama", tmp_path)), device="cpu", dtype=torch.bfloat16)
     assert llm.dtype == torch.bfloat16 and llm.device.type == "cpu"
+
+
+@pytest.mark.parametrize(
+    ("family", "stored", "has", "kept"),
+    [
+        ("llama", torch.bfloat16, True, True),
+        ("qwen2", torch.bfloat16, True, True),
+        ("llama", torch.bfloat16, False, False),
+        ("llama", torch.float32, True, False),
+        ("llama", torch.float16, True, False),
+        ("t5", torch.bfloat16, True, False),  # `generate` calls its encoder by itself
+        ("phi", torch.bfloat16, True, False),  # has torch's own layer norm
+    ],
+)
+def test_on_a_processor_weights_stored_in_bfloat16_stay_so_where_it_has_that(
+    family, stored, has, kept, tmp_path, monkeypatch
+):
+    tokenizer = train_tokenizer(TEXTS, 400)
+    tokenizer.save_pretrained(tmp_path), families.make_family(family, tokenizer).to(stored).save_pretrained(tmp_path)
+    monkeypatch.setattr("pplug.method.llm_loading.has_bfloat16", lambda device: has)
+    llm, _ = load_llm(str(tmp_path), device="cpu")
+    assert llm.dtype == (torch.bfloat16 if kept else torch.float32)
+
+
+def test_the_stand_in_stays_in_single_precision(monkeypatch):
+    monkeypatch.setattr("pplug.method.llm_loading.has_bfloat16", lambda device: True)
+    assert load_llm("standin", device="cpu")[0].dtype == torch.float32
+
+
+@pytest.mark.parametrize("kind", ["llama", "qwen"])
+def test_kept_in_bfloat16_it_trains_and_writes_as_single_precision_does_under_autocast(kind, tmp_path, monkeypatch):
+    folder = str(tiny.store_as(tiny.save_llm(kind, tmp_path), torch.bfloat16))
+    monkeypatch.setattr("pplug.method.llm_loading.has_bfloat16", lambda device: True)
+    found = []
+    for dtype in (None, torch.float32):
+        torch.manual_seed(0)
+        model = build(*load_llm(folder, device="cpu", dtype=dtype), tiny.MadeUpEncoder(), soft_tokens=2)
+        with torch.autocast("cpu", torch.bfloat16):
+            loss, gradients = tiny.loss_and_gradients(model.train(), collate(model, tiny.examples(model, 5)))
+            model.eval()
+            ids = collate(model, tiny.examples(model, 5), for_generation=True)
+            found.append((loss, gradients, model.generate_batch(ids, max_new_tokens=5, min_new_tokens=5)))
+    (loss, gradients, texts), (expected, wanted, known) = found
+    assert loss == pytest.approx(expected, rel=1e-4) and texts == known
+    assert min(tiny.cosines(gradients, wanted)) > 0.9999
+
+
+@pytest.mark.skipif(not has_bfloat16("cpu"), reason="needs a processor with bfloat16")
+@pytest.mark.parametrize("kind", ["llama", "qwen"])
+def test_kept_in_bfloat16_its_losses_and_gradients_are_those_of_single_precision(kind, tmp_path):
+    folder = str(tiny.store_as(tiny.save_llm(kind, tmp_path), torch.bfloat16))
+    found = []
+    for dtype in (None, torch.float32):
+        torch.manual_seed(0)
+        model = build(*load_llm(folder, device="cpu", dtype=dtype), tiny.MadeUpEncoder(), soft_tokens=2)
+        found.append(tiny.loss_and_gradients(model.train(), collate(model, tiny.examples(model, 5))))
+        assert model.llm.dtype == (dtype or torch.bfloat16)
+    (loss, gradients), (expected, wanted) = found
+    assert loss == pytest.approx(expected, rel=0.02) and min(tiny.cosines(gradients, wanted)) > 0.99
 
 
 def test_a_tokenizer_given_beside_a_name_is_used(tmp_path):

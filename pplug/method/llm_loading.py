@@ -1,12 +1,23 @@
 """The frozen LLM: loading it with its tokenizer, or taking one that is loaded."""
 
+import functools
 import os
 from pathlib import Path
 from weakref import WeakKeyDictionary
 
 import torch
+from torch import nn
 
-from pplug.base import PACKAGE, InputError, loading, no_loading_bars, no_old_advice, own_device, shard
+from pplug.base import (
+    PACKAGE,
+    InputError,
+    has_bfloat16,
+    loading,
+    no_loading_bars,
+    no_old_advice,
+    own_device,
+    shard,
+)
 from pplug.method.llm_check import check_llm
 from pplug.method.packaged import smollm2_folder
 
@@ -43,7 +54,8 @@ def load_llm(
         tokenizer: The tokenizer; needed with a loaded LLM, else found beside the LLM if None.
         device: Where to put it; if None, a loaded LLM stays where it is, and another goes to this process's device,
             or over all GPUs where one process has several.
-        dtype: Its numbers' type; bfloat16 on a GPU and float32 elsewhere if None. Not for a loaded LLM.
+        dtype: Its weights' type. If None, bfloat16 on a GPU; on a processor with bfloat16 that as well where they are
+            stored so and the LLM `can_mix`; else float32. Not for a loaded LLM.
         quantization_config: Of transformers, such as `BitsAndBytesConfig(load_in_4bit=True)`. Not for a loaded LLM.
         revision: Branch, tag or commit on the hub. Not for a loaded LLM.
         sharded: Whether to spread it over the processes of `accelerate launch` (`hardware.shard`).
@@ -97,10 +109,47 @@ def _load(name: str, tokenizer, given, dtype, quantization_config, revision, sha
             options["device_map"] = {"": device}
         if quantization_config is not None:
             options["quantization_config"] = quantization_config
-        dtype = dtype or (torch.bfloat16 if on_gpu else torch.float32)
-        llm = kind.from_pretrained(path, dtype=dtype, revision=revision, use_safetensors=True, **options)  # no pickle
+        is_kept = quantization_config is None and config.dtype == torch.bfloat16 and has_bfloat16("cpu")
+        wanted = dtype or (torch.bfloat16 if on_gpu or is_kept else torch.float32)
+        llm = kind.from_pretrained(path, dtype=wanted, revision=revision, use_safetensors=True, **options)  # no pickle
+        if not on_gpu and quantization_config is None and llm.dtype == torch.bfloat16:
+            if can_mix(llm):
+                mix(llm)
+            elif dtype is None:
+                llm = llm.float()
         tokenizer = tokenizer or AutoTokenizer.from_pretrained(path, revision=revision)
     return (llm if "device_map" in options or sharded else llm.to(device)), tokenizer
+
+
+def can_mix(llm) -> bool:
+    """Whether an LLM in bfloat16 can take float32 between its layers: `mix`.
+
+    torch's own layer norm refuses it on a processor; and `generate` calls an encoder by itself, outside of autocast.
+    """
+    return not llm.config.is_encoder_decoder and not any(isinstance(module, nn.LayerNorm) for module in llm.modules())
+
+
+def mix(llm) -> None:
+    """Let an LLM in bfloat16 compute on a processor what the same weights in float32 compute under autocast.
+
+    It multiplies in bfloat16, but what goes from layer to layer is in float32: in three digits, the sum over all layers
+    would turn a soft prompt's gradient by up to 40 degrees (SmolLM2). And no weight is cast anew at each use.
+    """
+    for module in llm.modules():
+        if isinstance(module, nn.Embedding):
+            module.register_forward_hook(_in_float32)
+    plain = llm.forward
+
+    @functools.wraps(plain)  # its arguments are looked up
+    def forward(*arguments, **options):
+        with torch.autocast("cpu", torch.bfloat16):
+            return plain(*arguments, **options)
+
+    llm.forward = forward
+
+
+def _in_float32(module, given, embedded):
+    return embedded.float() if embedded.device.type == "cpu" else embedded  # on a GPU it would meet no autocast
 
 
 def embedding_norm(llm) -> float:
