@@ -60,6 +60,18 @@ def test_training_changes_them_alone_and_the_answers(tuned, method):
         assert others and all(torch.equal(now[name], p) for name, p in others.items())
 
 
+@pytest.mark.parametrize("method", METHODS)
+def test_in_an_llm_in_bfloat16_they_are_trained_in_single_precision(method, tmp_path):
+    llm = load_llm(str(tiny.save_llm("qwen", tmp_path)), device="cpu", dtype=torch.bfloat16)
+    model = build(*llm, tiny.MadeUpEncoder(), user=False).eval()
+    before, logits = tiny.weight_hash(model.llm), answer(model)
+    with installed(model, method) as parameters:
+        assert {p.dtype for p in parameters.values()} == {torch.float32}
+        train_user(model, parameters, tiny.examples(model, 4), 0.1, seed=0)
+        assert not torch.allclose(answer(model)[:, -logits.shape[1] :], logits, atol=1e-3)
+    assert tiny.weight_hash(model.llm) == before and torch.equal(answer(model), logits)
+
+
 def test_users_do_not_depend_on_who_came_before_and_are_trained_once(tuned, tmp_path, monkeypatch):
     theirs = {name: tiny.examples(tuned, 6)[start : start + 3] for name, start in (("a", 0), ("b", 3))}
     with installed(tuned, "LoRA") as parameters:

@@ -140,8 +140,11 @@ def _ia3(model: PersonalizedLM):
 @contextmanager
 def _tuned(model: PersonalizedLM, kind: type, config):
     tuner = kind(model.llm, config, "default")
+    parameters = {name: p for name, p in model.llm.named_parameters() if p.requires_grad}
+    for parameter in parameters.values():  # peft makes them of the LLM's type: bfloat16 would lose small steps
+        parameter.data = parameter.data.float()
     try:
-        yield {name: p for name, p in model.llm.named_parameters() if p.requires_grad}
+        yield parameters
     finally:
         tuner.unload()
         model.llm.requires_grad_(False)
