@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from pplug.method import nats_of_tokens, target_nats
+from pplug.method import target_nats, token_nats
 from pplug.rivals.ngram_cache import NgramCache
 from pplug.study import asked, people
 from pplug.study.people import CHOICES, CROWD, PAPER, PROMPT_TUNING, SHUFFLED, WORDED, WORDED_CROWD
@@ -85,8 +85,9 @@ def test_the_bare_llm_and_the_person_in_words(chatting):
 
 def test_a_cache_of_the_own_words_is_mixed_into_each_token(chatting):
     model = made(chatting, PROMPT_TUNING)
-    found = asked.asked_with_cache(chatting, {PROMPT_TUNING: model})
-    (row,), (share,) = found["nats"], found["shares"].values()
+    found = asked.asked_with_cache(chatting, {PROMPT_TUNING: model, asked.NONE: people.bare_llm()})
+    (row, bare), share = found["nats"], found["shares"][PROMPT_TUNING]
+    assert bare == f"{asked.NONE}, {asked.CACHED}" and found["nats"][bare] != found["nats"][row]
     alone = target_nats(model, chatting.examples["test"])[0]
     for nats, mixed, items in zip(alone, found["nats"][row], found["questions"]["items"], strict=True):
         assert mixed == pytest.approx(nats, abs=6e-3) if not items else mixed != nats
@@ -95,7 +96,7 @@ def test_a_cache_of_the_own_words_is_mixed_into_each_token(chatting):
     question, example = chatting.questions["test"][number], chatting.examples["test"][number]
     texts = [chatting.data.items[place]["reply"] for place in question["profile"]]
     cache = NgramCache([people.target_ids(tokenizer, text, False) for text in texts])
-    (each,) = nats_of_tokens(model, [example])
+    (each,) = token_nats(model, [example])
     mixed = (1 - share) * np.exp(-each) + share * cache.likelihood(example.target_ids)
     assert found["nats"][row][number] == pytest.approx(-np.log(mixed).sum(), abs=6e-3)
 

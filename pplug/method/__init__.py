@@ -7,7 +7,7 @@ from pplug.method.embedder import InputEncoder, Plug
 from pplug.method.encoders import Encoder, encode, encode_texts, load_encoder, text_keys
 from pplug.method.evaluation import answer_prompts, evaluate, predict, swap_histories
 from pplug.method.fingerprints import llm_fingerprint
-from pplug.method.likelihood import target_nats
+from pplug.method.likelihood import target_nats, token_nats
 from pplug.method.llm_loading import SHIPPED, is_standin, llm_source, load_llm
 from pplug.method.packaged import minilm_folder
 from pplug.method.personalized import PersonalizedLM, build
@@ -17,7 +17,7 @@ from pplug.method.prompts import MAX_INPUT, target_ids, text_ids
 from pplug.method.release import RELEASE, VISITS
 from pplug.method.saved import read_plug
 from pplug.method.store import remove
-from pplug.method.together import nats_of_tokens, nats_together, train_together
+from pplug.method.together import nats_together, train_together
 from pplug.method.training import train
 from pplug.method.user import User
 
@@ -48,7 +48,6 @@ __all__ = [
     "load_encoder",
     "load_llm",
     "minilm_folder",
-    "nats_of_tokens",
     "nats_together",
     "new_tokens",
     "predict",
@@ -63,6 +62,7 @@ __all__ = [
     "target_nats",
     "text_ids",
     "text_keys",
+    "token_nats",
     "train",
     "train_together",
     "with_prompts",

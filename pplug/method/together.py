@@ -34,8 +34,7 @@ def losses(llm, tokenizer, softs: list[Tensor], examples: Sequence[Example]) -> 
         examples: B examples with targets; of their histories nothing is read.
 
     Returns:
-        `[K, B, T'] float32`, nats of each token of the target, which stands at the right, 0 to its left; and
-        `[B] int64`, its tokens.
+        `[K, B] float32`, nats of the whole target; and `[B] int64`, its tokens.
     """
     device, most = llm.device, max(soft.shape[1] for soft in softs)
     table, at_once = llm.get_input_embeddings(), len(softs)
@@ -60,8 +59,8 @@ def losses(llm, tokenizer, softs: list[Tensor], examples: Sequence[Example]) -> 
     labels = labels.repeat_interleave(at_once, 0)
     chosen = labels != -100
     each = torch.nn.functional.cross_entropy(logits[chosen].float(), labels[chosen], reduction="none")
-    nats = torch.zeros(labels.shape, device=device).masked_scatter(chosen, each)
-    return nats.unflatten(0, (-1, at_once)).transpose(0, 1), (labels[::at_once] != -100).sum(1)
+    nats = torch.zeros(len(labels), device=device).index_add(0, chosen.nonzero()[:, 0], each)
+    return nats.view(-1, at_once).T, (labels[::at_once] != -100).sum(1)
 
 
 @torch.no_grad()
@@ -158,7 +157,7 @@ def train_together(
         some, step_losses = [seen[id(own)] for own in examples], []
         for group in groups:
             nats, tokens = losses(llm, tokenizer, soft_prompts(models[group], some[group]), some[0])
-            loss = nats.sum(dim=(1, 2)) / tokens.sum()
+            loss = nats.sum(dim=1) / tokens.sum()
             loss.sum().backward()
             step_losses.append(loss.detach())
         for model, optimizer, schedule in zip(models, optimizers, schedules, strict=True):
@@ -197,22 +196,8 @@ def nats_together(
         rows = order[start : start + batch_size]
         some = [[own[row] for row in rows] for own in examples]
         each, count = losses(models[0].llm, models[0].tokenizer, soft_prompts(models, some), some[0])
-        nats[:, rows], tokens[rows] = each.double().sum(dim=2).cpu().numpy(), count.cpu().numpy()
+        nats[:, rows], tokens[rows] = each.double().cpu().numpy(), count.cpu().numpy()
     return nats, tokens
-
-
-@torch.inference_mode()
-def nats_of_tokens(model: PromptedLM, examples: list[Example], batch_size: int = 64) -> list[np.ndarray]:
-    """Of each example the nats of each token of its target, `[tokens] float64`, its end token included."""
-    order = sorted(range(len(examples)), key=lambda row: _length(examples[row]))
-    found: list[np.ndarray] = [np.zeros(0)] * len(examples)
-    for start in range(0, len(order), batch_size):
-        rows = order[start : start + batch_size]
-        some = [examples[row] for row in rows]
-        (each,), count = losses(model.llm, model.tokenizer, soft_prompts([model], [some]), some)
-        for row, nats, n in zip(rows, each.double().cpu().numpy(), count.tolist(), strict=True):
-            found[row] = nats[-n:]
-    return found
 
 
 def _set_training(models: list[PromptedLM], mode: bool) -> None:

@@ -9,13 +9,13 @@ from pplug.data import SPREADS, example_scores, style_distance
 from pplug.method import (
     Example,
     PersonalizedLM,
-    nats_of_tokens,
     nats_together,
     new_tokens,
     predict,
     swap_histories,
     target_ids,
     target_nats,
+    token_nats,
 )
 from pplug.rivals.ngram_cache import NgramCache, best_share, with_cache
 from pplug.study.people import CROWD, PAPER, PROMPT_TUNING, SHUFFLED, WORDED, WORDED_CROWD, People, bare_llm
@@ -130,7 +130,7 @@ def asked_in_words(people: People, models: dict[str, PersonalizedLM]) -> dict:
 
 
 def asked_with_cache(people: People, models: dict[str, PersonalizedLM]) -> dict:
-    """As `asked_on_test`, of plugs beside a cache of the person's own words (rivals/ngram_cache.py).
+    """As `asked_on_test`, of the LLM or a plug beside a cache of the person's own words (rivals/ngram_cache.py).
 
     Args:
         people: From `prepared_people`.
@@ -141,7 +141,7 @@ def asked_with_cache(people: People, models: dict[str, PersonalizedLM]) -> dict:
     """
     nats, shares, tokens, counted = {}, {}, None, {split: _cached(people, split) for split in ("dev", "test")}
     for row, model in models.items():
-        each = {split: nats_of_tokens(model, people.examples[split], at_once()) for split in counted}
+        each = {split: token_nats(model, people.examples[split], at_once()) for split in counted}
         shares[row] = best_share(each["dev"], counted["dev"])
         pairs = zip(each["test"], counted["test"], strict=True)
         nats[f"{row}, {CACHED}"] = np.array([with_cache(*pair, shares[row]) for pair in pairs])

@@ -88,6 +88,13 @@ class People:
         """Whose question each is."""
         return [question["user_id"] for question in self.questions[split]]
 
+    def known(self) -> "People":
+        """Only test questions of people who are trained on: newcomers are left out."""
+        trained_on = set(self.users("train"))
+        rows = [row for row, user in enumerate(self.users("test")) if user in trained_on]
+        some = (own | {"test": [own["test"][row] for row in rows]} for own in (self.questions, self.examples))
+        return People(self.data, *some)
+
     @cached_property
     def anothers_replies(self) -> list[Example]:
         """The test questions with another person's reply, on the same conversation prompt, in place of the true one."""

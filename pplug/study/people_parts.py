@@ -4,7 +4,7 @@ import functools
 import time
 from collections.abc import Callable
 
-from pplug.study.asked import asked_in_words, asked_on_test, asked_to_write, asked_with_cache, summary
+from pplug.study.asked import NONE, asked_in_words, asked_on_test, asked_to_write, asked_with_cache, summary
 from pplug.study.people import (
     CROWD,
     PAPER,
@@ -17,6 +17,7 @@ from pplug.study.people import (
     WORDED_CROWD,
     People,
     Trained,
+    bare_llm,
     prepared_people,
     settings,
     simulated_people,
@@ -58,7 +59,8 @@ def _seed(seed: int, log: Log) -> None:
     log(f"seed {seed}: {summary(found)}")
     if seed == SEEDS[0]:
         _save(about | asked_to_write(_people(), models, seed), REPLIES_GROUP, f"test-s{seed}")
-        found = asked_with_cache(_people(), {row: models[row] for row in (PROMPT_TUNING, CROWD)})
+        beside = {NONE: bare_llm()} | {row: models[row] for row in (PROMPT_TUNING, CROWD)}
+        found = asked_with_cache(_people().known(), beside)
         _save(about | found, CACHE_GROUP, f"test-s{seed}")
         log(f"with a cache of the own words, {found['shares']}: {summary(found)}")
 

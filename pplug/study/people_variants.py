@@ -35,7 +35,7 @@ TASK_STEPS = (150, 150)  # of prompt tuning, and then of all, on a task that is 
 
 def encoders_compared(log: Callable[[str], None]) -> dict:
     """Both forms of the plug on the chats, with the vectors of several encoders; rows are told by `row_of`."""
-    some = {encoder: _known(prepared_people(profile=replace(PROFILE, encoder=encoder))) for encoder in ENCODERS}
+    some = {encoder: prepared_people(profile=replace(PROFILE, encoder=encoder)).known() for encoder in ENCODERS}
     models = {
         f"{form}, {encoder}": (made_plug(people.data, CHOICES[form], 0, encoder), people)
         for encoder, people in some.items()
@@ -46,7 +46,7 @@ def encoders_compared(log: Callable[[str], None]) -> dict:
 
 def poolings_compared(people: People, log: Callable[[str], None]) -> dict:
     """The paper's form with each pooling, with and without an instruction embedding."""
-    people, steps = _known(people), None if people.data.task.name == PROFILE.data else TASK_STEPS
+    people, steps = people.known(), None if people.data.task.name == PROFILE.data else TASK_STEPS
     models = {name: (made_plug(people.data, choices, 0), people) for name, choices in POOLINGS.items()}
     return _compared(models, steps, log)
 
@@ -57,7 +57,7 @@ def task_asked(people: People, log: Callable[[str], None]) -> dict:
     Returns:
         As `asked.asked_on_test`, and `scores`: row → metric → of each question.
     """
-    people = _known(people)
+    people = people.known()
     models = {form: (made_plug(people.data, CHOICES[form], 0), people) for form in (CROWD, PAPER)}
     kept: dict[str, PersonalizedLM] = {}
     told = _compared(models, TASK_STEPS, log, kept)
@@ -97,14 +97,6 @@ def _compared(some: dict[str, tuple], steps: tuple[int, int] | None, log: Callab
     about |= {"choices": {name: asdict(model.plug.config) for name, model in models.items()}}
     about |= {"first": first_steps, "steps": more} if steps else {}
     return about | record_of(people, tokens, dict(zip(asked, nats, strict=True)), {})
-
-
-def _known(people: People) -> People:
-    """Only questions of people who are trained on: newcomers are left out."""
-    known = set(people.users("train"))
-    rows = [row for row, user in enumerate(people.users("test")) if user in known]
-    some = {kind: getattr(people, kind) for kind in ("questions", "examples")}
-    return replace(people, **{kind: own | {"test": [own["test"][row] for row in rows]} for kind, own in some.items()})
 
 
 def _others(people: People) -> list[Example]:
