@@ -44,6 +44,11 @@ def code_cells(notebook) -> list:
     return [cell for cell in notebook.cells if cell.cell_type == "code"]
 
 
+def taught_cells(notebook) -> list:
+    """The code cells without the folded solutions of the exercises, which count towards no limit."""
+    return [cell for cell in code_cells(notebook) if "solution" not in cell.metadata.get("tags", [])]
+
+
 def outputs(notebook) -> list:
     return [output for cell in code_cells(notebook) for output in cell.outputs]
 
@@ -85,6 +90,9 @@ def test_written_by_a_clean_run(notebook):
         assert counts == list(range(1, len(counts) + 1)), "run `make write`"
     cleaned = nbformat.from_dict(json.loads(json.dumps(notebook)))
     execution.clean(cleaned)
+    for cell, before in zip(cleaned.cells, notebook.cells, strict=True):
+        if before.metadata.get("jupyter") == {"source_hidden": True}:  # a solution is folded
+            cell.metadata["jupyter"] = before.metadata["jupyter"]
     assert cleaned == notebook, "time stamps or cell metadata: run `make write`"
 
 
@@ -115,7 +123,7 @@ def test_small_file(path):
 
 
 def test_small_cells(notebook):
-    cells = code_cells(notebook)
+    cells = taught_cells(notebook)
     assert len(cells) in CODE_CELLS
     assert median(sum(bool(line.strip()) for line in cell.source.splitlines()) for cell in cells) <= MEDIAN_LINES
 
@@ -129,7 +137,8 @@ def test_bones_of_a_lesson(notebook):
 
 
 def test_figures(notebook):
-    assert sum("image/png" in output.get("data", {}) for output in outputs(notebook)) in FIGURES
+    shown = [output for cell in taught_cells(notebook) for output in cell.outputs]
+    assert sum("image/png" in output.get("data", {}) for output in shown) in FIGURES
 
 
 def test_links_lead_somewhere(path, notebook):
