@@ -253,7 +253,8 @@ def clean(notebook) -> None:
         del notebook.metadata[key]
     notebook.metadata.get("language_info", {}).pop("version", None)
     for cell in notebook.cells:
-        cell.metadata = type(cell.metadata)({key: cell.metadata[key] for key in ("tags",) if key in cell.metadata})
+        kept = {key: cell.metadata[key] for key in ("tags", "jupyter") if key in cell.metadata}  # folded, say
+        cell.metadata = type(cell.metadata)(kept)
         for output in cell.get("outputs", []):
             if "metadata" in output:
                 output.metadata = type(output.metadata)()
