@@ -32,7 +32,7 @@ test: $(DONE) ## run all tests, then every notebook in the smoke profile
 	PPLUG_PROFILE=smoke OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(AT_ONCE) --nbmake --nbmake-timeout=600 $(SHARING) \
 		$(filter-out $(SHARING),$(wildcard notebooks/*.ipynb))
 
-trust: $(DONE) ## run the tests behind the README's promises with many more cases; compare all notebooks' numbers
+trust: $(DONE) ## run the tests behind docs/promises.md with many more cases; compare all notebooks' numbers
 	PPLUG_NIGHTLY=1 $(BIN)/python -m pytest $(TRUST:%=tests/test_%.py)
 	PPLUG_PROFILE=default $(BIN)/python -m tools.notebooks --compare
 
@@ -47,7 +47,7 @@ format: $(DONE) ## repair style and formatting
 lab: $(DONE) ## open the notebooks in JupyterLab
 	$(BIN)/jupyter-lab notebooks
 
-write: $(DONE) ## run the default profile and write its outputs into notebooks/ and README.md, to be committed
+write: $(DONE) ## run the default profile and write its outputs into notebooks/, README.md and docs/, to be committed
 	PPLUG_PROFILE=default $(BIN)/python -m tools.notebooks --write $(NAMES)
 	$(BIN)/python -m tools.readme
 

@@ -3,6 +3,7 @@
 import importlib
 import sys
 
+from benchmarks.goals import missed
 from pplug.study.records import environment, save_record
 
 NAMES = ("training", "encoding", "serving", "sizes")
@@ -19,7 +20,8 @@ def main(names: list[str]) -> None:
     for name in names or NAMES:
         rows = importlib.import_module(f"benchmarks.{name}").rows()
         for row in rows:
-            print(f"{row['what']}: {row['value']:.3g}  (to reach: {row['goal'] or '–'})  {row['detail']}", flush=True)
+            goal = f"to reach: {row['goal'] or '–'}{missed(row)}"
+            print(f"{row['what']}: {row['value']:.3g}  ({goal})  {row['detail']}", flush=True)
         save_record({"rows": rows, **environment()}, "benchmarks", name)
 
 

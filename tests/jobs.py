@@ -106,10 +106,11 @@ def comparing(folder: Path, llm: Path) -> None:
 
 
 def writing(folder: Path, llm: Path) -> None:
-    """Records, a table of them, the notebooks' times and a README's tables."""
-    readme_of = folder / "README.md"
-    if not readme_of.exists():
-        write_bytes(readme_of, readme.README.read_bytes().replace(b"0", b"9"))
+    """Records, a table of them, the notebooks' times and the tables of three pages."""
+    for name in ("README.md", "docs/results.md", "docs/speed.md"):
+        if not (folder / name).exists():
+            (folder / name).parent.mkdir(exist_ok=True)
+            write_bytes(folder / name, (readme.ROOT / name).read_bytes().replace(b"0", b"9"))
     readme.TABLES = {name: readme.TABLES[name] for name in ("lessons", "standin", "speed")}  # the others take seconds
     for seed in range(30):
         scores = np.random.default_rng(seed).random(2000)
@@ -117,7 +118,7 @@ def writing(folder: Path, llm: Path) -> None:
         run = notebooks.Run(f"0{seed % 9}_lesson", "", float(seed), 2.0 * seed, seed, "0" * 64)
         notebooks.record(folder / "timings.json", "smoke", run)
         if seed % 10 == 9:
-            readme.update(readme_of)
+            readme.update(folder)
 
 
 def waiting(folder: Path, llm: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 import tiny
 import torch
 
-from benchmarks import encoding, released, run, scale, shapes, sizes, timing, where
+from benchmarks import encoding, goals, released, run, scale, shapes, sizes, timing, where
 from pplug.method import store
 from pplug.method.batches import collate
 from pplug.method.encoders import encode_texts, load_encoder
@@ -25,6 +25,20 @@ def encoder():
 def test_every_benchmark_imports(name):
     """Most are imported only when they run, hours after a name has moved."""
     importlib.import_module(f"benchmarks.{name}")
+
+
+@pytest.mark.parametrize(
+    "goal, value, missed",
+    [
+        ("≥ 8", 7.9, " missed"),
+        ("≥ 8", 8.0, ""),
+        ("≤ 1/8", 0.13, " missed"),
+        ("< 1", 1.0, " missed"),
+        ("plug only", 9, ""),
+    ],
+)
+def test_a_missed_target_is_said(goal, value, missed):
+    assert goals.missed({"goal": goal, "value": value}) == missed
 
 
 def test_lengths_are_lamps():

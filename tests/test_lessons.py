@@ -158,7 +158,8 @@ def test_no_real_persons_sentence_is_in_the_repository():
     """The chats of real people are read, counted and drawn, but nothing that they wrote is shown."""
     if find_spec("chitchat_dataset") is None:
         pytest.skip("needs the package chitchat-dataset, see packaged.txt")
-    paths = [ROOT / "README.md", *ROOT.glob("results/**/*.json"), *ROOT.glob("pplug/**/*.py"), *ROOT.glob("tests/*.py")]
+    globs = ("*.md", "docs/*.md", "results/**/*.json", "pplug/**/*.py", "tests/*.py")
+    paths = [path for name in globs for path in ROOT.glob(name)]
     shown = set().union(*(runs(path.read_text(encoding="utf-8")) for path in paths))
     for path in PATHS:
         shown |= set().union(*map(runs, texts(nbformat.read(path, as_version=4))))

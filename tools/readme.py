@@ -1,9 +1,10 @@
-"""The README's tables, generated from the records: `python -m tools.readme`. None of their numbers is typed."""
+"""The tables of README.md and docs/ from the records: `python -m tools.readme`. None of their numbers is typed."""
 
 import json
 import re
 from pathlib import Path
 
+from benchmarks.goals import missed
 from pplug.base.files import write_text
 from pplug.config import PROFILES
 from pplug.data.tasks import LOWER_IS_BETTER, TASKS
@@ -21,36 +22,9 @@ from pplug.study.people_tables import (
 from pplug.study.plan import needs, plug_parameters
 from pplug.study.records import FOLDER, load_records, markdown
 from pplug.study.tables import again_table, cost_table, gain_table, main_table, score_table, verdict_table
+from tools.front import lessons, measured, people_front, replies
 
-README = FOLDER.parent / "README.md"
-GOALS = {
-    "00_start_here": "one user: the same input without and with her embedding, and with someone else's",
-    "01_load_the_data": "six tasks, LaMP's files, simulated users with known personas",
-    "02_embed_histories": "texts to unit vectors, each distinct text once",
-    "03_train_the_user_embedder": "the six equations by hand, then for real; every control; all six tasks",
-    "04_ablate_pooling_and_instruction": "pooling, instruction embedding, soft tokens, labels, temperature",
-    "05_map_user_embeddings": "the map of users, and the numbers that say what it shows",
-    "06_compare_with_baselines": "every rival on the same users: scores, costs, cold start, where the plug loses",
-    "07_your_own_users": "from a table of texts, or a git repository, to a personalised answer and its controls",
-    "08_where_the_time_goes": "a training step part by part, against the published procedure and against its floor",
-    "09_what_an_embedding_reveals": "four attacks on the vectors, and what blurring them costs",
-    "10_real_people": "real people, a real LLM: whose history makes the true reply likely, who gains, newcomers",
-}
-
-
-def lessons() -> str:
-    """The lesson table: goal, and minutes and memory as measured when the committed outputs were made."""
-    record = json.loads((FOLDER / "timings.json").read_text())
-    lines = []
-    for run in record["notebooks"]:
-        name, seconds = run["name"], run["seconds"]
-        link = f"[{name}](notebooks/{name}.ipynb)"
-        lines.append([link, GOALS[name], f"{seconds / 60:.1f}", f"{run['peak_mib'] / 1024:.1f} GiB", "CPU"])
-    minutes = sum(run["seconds"] for run in record["notebooks"]) / 60
-    cores = {run["machine"]["cores"] for run in record["notebooks"]}
-    peak = max(run["peak_mib"] for run in record["notebooks"]) / 1024
-    lines.append(["**all**", "", f"**{minutes:.1f}**", f"**{peak:.1f} GiB**", f"CPU, {max(cores)} cores"])
-    return markdown(["lesson", "goal", "minutes", "peak memory", "hardware"], lines)
+ROOT = FOLDER.parent
 
 
 def standin_table() -> str:
@@ -81,10 +55,10 @@ def standin_table() -> str:
 
 
 def speed_table() -> str:
-    """What the benchmarks found: every ratio beside what it was to reach."""
+    """What the benchmarks found: every ratio beside what it was to reach, and whether it missed that."""
     order = ("training", "encoding", "serving", "sizes")
     rows = [row for name in order for row in json.loads((FOLDER / "benchmarks" / f"{name}.json").read_text())["rows"]]
-    lines = [[row["what"], row["goal"] or "–", f"**{row['value']:.3g}**", row["detail"]] for row in rows]
+    lines = [[row["what"], row["goal"] or "–", f"**{row['value']:.3g}**{missed(row)}", row["detail"]] for row in rows]
     return markdown(["what", "to reach", "measured", "in full"], lines)
 
 
@@ -115,7 +89,10 @@ def compare_records() -> list[dict]:
 
 
 TABLES = {
+    "replies": replies,
+    "measured": lambda: measured(people_records()),
     "lessons": lessons,
+    "people-front": lambda: people_front(people_records()),
     "people": lambda: people(people_records()),
     "tried": lambda: tried_table(tried_records()),
     "results": lambda: main_table(compare_records()),
@@ -130,20 +107,29 @@ TABLES = {
 }
 
 
-def update(path: Path = README) -> None:
-    """Write every table between its markers, `<!-- table: NAME -->` and `<!-- end -->`.
+def pages(folder: Path = ROOT) -> list[Path]:
+    """The README and the pages of `docs/`."""
+    return [folder / "README.md", *sorted((folder / "docs").glob("*.md"))]
+
+
+def update(folder: Path = ROOT) -> None:
+    """Write every table between its markers, `<!-- table: NAME -->` and `<!-- end -->`, in the page that has them.
 
     Raises:
-        ValueError: If a table has no place in the file.
+        ValueError: If a table has no place in any page.
     """
-    text = path.read_text(encoding="utf-8")
+    texts = {path: path.read_text(encoding="utf-8") for path in pages(folder)}
     for name, make in TABLES.items():
         pattern = re.compile(rf"(<!-- table: {name} -->\n).*?(<!-- end -->)", re.DOTALL)
-        if not pattern.search(text):
-            raise ValueError(f"{path.name}: expected a place for a table, <!-- table: {name} --> ... <!-- end -->")
+        places = [path for path, text in texts.items() if pattern.search(text)]
+        if not places:
+            wanted = f"expected a place for a table, <!-- table: {name} --> ... <!-- end -->"
+            raise ValueError(f"README.md, docs/: {wanted}")
         table = make()
-        text = pattern.sub(lambda match, table=table: f"{match[1]}\n{table}\n\n{match[2]}", text)
-    write_text(path, text)
+        for path in places:
+            texts[path] = pattern.sub(lambda match, table=table: f"{match[1]}\n{table}\n\n{match[2]}", texts[path])
+    for path, text in texts.items():
+        write_text(path, text)
 
 
 if __name__ == "__main__":
