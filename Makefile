@@ -12,7 +12,7 @@ TRUST := isolation forget store hostile fuzz safety faults repeatable statistics
 # A process for each core; each process computes with one thread.
 AT_ONCE := -n logical --dist worksteal
 
-.PHONY: help setup run test trust lint format lab write results
+.PHONY: help setup run test docs trust lint format lab write results
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -31,6 +31,10 @@ test: $(DONE) ## run all tests, then every notebook in the smoke profile
 	$(BIN)/python -m pytest $(AT_ONCE) -m long
 	PPLUG_PROFILE=smoke OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(AT_ONCE) --nbmake --nbmake-timeout=600 $(SHARING) \
 		$(filter-out $(SHARING),$(wildcard notebooks/*.ipynb))
+
+docs: $(DONE) ## build the site from README, docs/, the lessons and the docstrings, in build/html
+	$(BIN)/python -m tools.website build/site
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet --builder html --conf-dir docs build/site build/html
 
 trust: $(DONE) ## run the tests behind docs/promises.md with many more cases; compare all notebooks' numbers
 	PPLUG_NIGHTLY=1 $(BIN)/python -m pytest $(TRUST:%=tests/test_%.py)

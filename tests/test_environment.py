@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PROJECT_TEXT = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
 PROJECT = tomllib.loads(PROJECT_TEXT)["project"]
 EXTRAS = PROJECT["optional-dependencies"]
-OTHERS = f"{PROJECT['name']}[notebooks,rivals,maps]"  # what the extra `dev` takes from the others
+OTHERS = f"{PROJECT['name']}[notebooks,rivals,maps,docs]"  # what the extra `dev` takes from the others
 DECLARED = [line for line in [*PROJECT["dependencies"], *chain(*EXTRAS.values())] if line != OTHERS]
 # What the CUDA build of torch adds on Linux; it pins these itself.
 CUDA = re.compile(r"(nvidia|cuda|triton)")
@@ -136,6 +136,14 @@ def test_the_makefile_installs_the_same():
     assert '-c constraints.txt -e ".[dev]"' in (ROOT / "Makefile").read_text(encoding="utf-8")
 
 
+def test_binder_installs_the_same():
+    script = ROOT / ".binder" / "postBuild"
+    assert os.access(script, os.X_OK)
+    lines = script.read_text(encoding="utf-8").splitlines()
+    assert 'python -m pip install --no-cache-dir -c constraints.txt -e ".[notebooks,rivals,maps]"' in lines
+    assert any(line.endswith("--no-deps --require-hashes -r packaged.txt") for line in lines)
+
+
 def test_python_versions_agree():
     oldest = re.fullmatch(r">=(3\.\d+)", PROJECT["requires-python"])[1]
     environment = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))
@@ -143,6 +151,7 @@ def test_python_versions_agree():
     tested = jobs["test"]["strategy"]["matrix"]["python"]
     classified = [line.rsplit(" ", 1)[1] for line in PROJECT["classifiers"] if "Python :: 3." in line]
     assert tested == classified
+    assert f"python-{oldest}" == (ROOT / ".binder" / "runtime.txt").read_text(encoding="utf-8").strip()
     assert tested[0] == oldest == environment["dependencies"][0].split("=")[1]
     assert f"< ({oldest.replace('.', ', ')})" in (ROOT / "Makefile").read_text(encoding="utf-8")
 
@@ -152,7 +161,7 @@ def imported() -> dict[str, str]:
     places = {}
     sources = {
         path: path.read_text(encoding="utf-8")
-        for folder in ("pplug", "benchmarks", "tests", "tools")
+        for folder in ("pplug", "benchmarks", "tests", "tools", "docs")
         for path in ROOT.glob(f"{folder}/**/*.py")
     }
     for path in ROOT.glob("notebooks/*.ipynb"):
@@ -201,19 +210,25 @@ def test_no_package_index_is_named():
         ".ci/run",
         ".github/workflows/ci.yml",
         ".github/workflows/nightly.yml",
+        ".github/workflows/pages.yml",
+        ".binder/postBuild",
     ):
         text = (ROOT / name).read_text(encoding="utf-8")
         assert not re.search(r"index-url|find-links|https?://", text), name
 
 
-def test_ci_runs_the_readmes_commands():
+def test_ci_runs_lint_tests_and_the_site():
     script = ROOT / ".ci" / "run"
     assert os.access(script, os.X_OK)
-    assert re.findall(r"^make \w+$", script.read_text(encoding="utf-8"), re.M) == ["make lint", "make test"]
+    assert re.findall(r"^make \w+$", script.read_text(encoding="utf-8"), re.M) == [
+        "make lint",
+        "make test",
+        "make docs",
+    ]
     subprocess.run(["bash", "-n", script], check=True)
 
 
-@pytest.mark.parametrize("target", ["run", "test", "lint", "lab", "results", "help"])
+@pytest.mark.parametrize("target", ["run", "test", "docs", "lint", "lab", "results", "help"])
 def test_make_has_the_target_and_explains_it(target):
     assert re.search(rf"^{target}:.* ## \S", (ROOT / "Makefile").read_text(encoding="utf-8"), re.M)
 

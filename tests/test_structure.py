@@ -144,7 +144,7 @@ def test_rooms_are_tied_together_by_few_imports():
     assert len(crossings(graph())) < EDGES_A_MODULE * len(MODULES)
 
 
-@pytest.mark.parametrize("folder", ["pplug", "tools", "benchmarks", "tests"])
+@pytest.mark.parametrize("folder", ["pplug", "tools", "benchmarks", "tests", "docs"])
 def test_every_file_is_short(folder):
     lines = {
         str(path.relative_to(ROOT)): len(path.read_text(encoding="utf-8").splitlines())
@@ -154,7 +154,7 @@ def test_every_file_is_short(folder):
     assert all(lines[name] > LONGEST for name in LONGER if name in lines), "short by now: take it from the list"
 
 
-@pytest.mark.parametrize("folder", ["pplug", "tools", "benchmarks", "tests"])
+@pytest.mark.parametrize("folder", ["pplug", "tools", "benchmarks", "tests", "docs"])
 def test_every_module_says_what_it_is(folder):
     paths = sorted(ROOT.glob(f"{folder}/**/*.py"))
     assert paths and [str(path) for path in paths if not ast.get_docstring(ast.parse(path.read_text("utf-8")))] == []

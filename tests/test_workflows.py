@@ -18,7 +18,7 @@ def faults(text: str) -> list[str]:
     jobs = workflow["jobs"].values()
     steps = [step for job in jobs for step in job["steps"]]
     found = [line.strip() for line in text.splitlines() if "uses:" in line and not PINNED.fullmatch(line)]
-    if workflow.get("permissions") != {"contents": "read"} or any("permissions" in job for job in jobs):
+    if workflow.get("permissions") != {"contents": "read"} or any(map(may_too_much, jobs)):
         found.append("permissions are not: contents: read")
     if "pull_request_target" in text or "workflow_run" in text:  # a stranger's change with the project's rights
         found.append("a trigger with the project's own rights")
@@ -30,6 +30,14 @@ def faults(text: str) -> list[str]:
         if re.search(r"\$\{\{(?! matrix\.\w+ \}\})", step.get("run", "")):  # an event's text would become a command
             found.append(f"text from outside in: {step['run']}")
     return found
+
+
+def may_too_much(job: dict) -> bool:
+    """Whether a job has rights of its own, but that it may publish pages where it does that and nothing else."""
+    if "permissions" not in job:
+        return False
+    deploys = [step.get("uses", "").split("@")[0] for step in job["steps"]] == ["actions/deploy-pages"]
+    return not deploys or job["permissions"] != {"pages": "write", "id-token": "write"}
 
 
 def commands() -> list[str]:
@@ -58,6 +66,23 @@ def test_a_workflow_is_safe(path):
 def test_an_unsafe_workflow_would_be_noticed(right, wrong):
     text = (ROOT / ".github" / "workflows" / "ci.yml").read_text(encoding="utf-8")
     assert right in text
+    assert faults(text.replace(right, wrong, 1))
+
+
+@pytest.mark.parametrize(
+    "right, wrong",
+    [
+        ("      pages: write", "      contents: write"),
+        ("      id-token: write", "      id-token: write\n      contents: write"),
+        (
+            "    steps:\n      - uses: actions/deploy-pages",
+            "    steps:\n      - run: make docs\n      - uses: actions/deploy-pages",
+        ),
+    ],
+)
+def test_pages_are_published_with_no_other_right_and_by_nothing_else(right, wrong):
+    text = (ROOT / ".github" / "workflows" / "pages.yml").read_text(encoding="utf-8")
+    assert right in text and faults(text) == []
     assert faults(text.replace(right, wrong, 1))
 
 

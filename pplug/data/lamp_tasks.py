@@ -1,4 +1,4 @@
-"""LaMP's six tasks, each said as `task.json` says one; `tasks.TASKS` has them as `Task`s.
+"""LaMP's six tasks, each said as `task.json` says one; `tasks.TASKS` makes a `Task` of each.
 
 LaMP-6 needs the licensed Avocado corpus and is left out, as in the paper.
 """
