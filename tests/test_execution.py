@@ -16,11 +16,15 @@ from tools.reruns import compare
 
 def test_clean_keeps_what_matters():
     output = new_output("display_data", {"text/plain": "x"}, metadata={"needs_background": "light"})
-    cell = new_code_cell("x", outputs=[output], metadata={"tags": ["keep"], "execution": {"iopub.status.busy": "now"}})
+    cell = new_code_cell(
+        "x",
+        outputs=[output],
+        metadata={"tags": ["keep"], "jupyter": {"source_hidden": True}, "execution": {"iopub.status.busy": "now"}},
+    )
     notebook = new_notebook(cells=[cell], metadata={"language_info": {"name": "python", "version": "3.11.7"}, "toc": 1})
     execution.clean(notebook)
     assert notebook.metadata == {"language_info": {"name": "python"}}
-    assert notebook.cells[0].metadata == {"tags": ["keep"]}
+    assert notebook.cells[0].metadata == {"tags": ["keep"], "jupyter": {"source_hidden": True}}
     assert notebook.cells[0].outputs[0].metadata == {}
     nbformat.validate(notebook)
 
