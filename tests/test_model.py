@@ -12,6 +12,7 @@ from pplug.method.llm_loading import embedding_norm, load_llm
 from pplug.method.personalized import PersonalizedLM, build
 
 KINDS = ("t5", "llama", "qwen")
+SMALL = {"layers": 2, "attention_heads": 2, "ffn_dim": 32}  # of BART's encoder and decoder
 TEXTS = ["one two three", "four", "generate a headline for the following article"]
 
 
@@ -173,6 +174,20 @@ def test_layers_computed_twice_give_the_same_gradients_and_keep_less(model):
     assert loss == plain_loss and kept < 0.7 * plain_kept  # logits stay, and are most of it here
     assert all(torch.allclose(a, b, atol=1e-6) for a, b in zip(plain_gradients, again, strict=True))
     assert not any(m.training for m in model.llm.modules() if isinstance(m, torch.nn.Dropout))
+
+
+def test_a_frozen_layer_that_drops_out_by_itself_does_not_when_computed_twice(tmp_path):
+    from transformers import BartConfig, BartForConditionalGeneration
+
+    tokenizer = load_llm(tiny.save_llm("t5", tmp_path))[1]
+    sizes = {f"{part}_{name}": n for part in ("encoder", "decoder") for name, n in SMALL.items()}
+    ids = {"vocab_size": len(tokenizer), "pad_token_id": 0, "eos_token_id": 1, "decoder_start_token_id": 0}
+    bart = BartConfig(d_model=16, dropout=0.5, activation_dropout=0.5, max_position_embeddings=64, **sizes, **ids)
+    model = build(*load_llm(BartForConditionalGeneration(bart), tokenizer), tiny.MadeUpEncoder())
+    batch = collate(model, examples(model))
+    plain = model.train()(**batch)["loss"]
+    model.checkpointing = True
+    assert torch.equal(model.train()(**batch)["loss"], plain)
 
 
 def test_parts_of_a_batch_add_up_to_its_loss(model):

@@ -64,6 +64,9 @@ class PromptedLM(nn.Module):
             for layer in self.llm.modules():  # a layer checkpoints only "in training"; its dropout must stay off
                 if isinstance(layer, GradientCheckpointingLayer):
                     layer.training = mode
+                    for name, share in vars(layer).items():  # BART's and OPT's layers drop out by themselves
+                        if "drop" in name and isinstance(share, float):
+                            setattr(layer, name, 0.0)
         return self
 
     def join(
