@@ -50,6 +50,7 @@ MIRROR = {  # modules that are tested where they are used: module → test file
     "lexicon": "world",  # words, for the world's sentences
     "paper": "tables",  # the paper's figures, shown in tables
     "plug_config": "embedder",  # each choice is tested by what the plug then computes
+    "systems": "methods",  # a part of that list
     "standin_check": "standin_training",  # what the stand-in can be shown to use
 }
 

@@ -24,6 +24,7 @@ from pplug.study.people_tables import (
 from pplug.study.plan import needs, plug_parameters
 from pplug.study.records import FOLDER, load_records, markdown
 from pplug.study.tables import again_table, cost_table, gain_table, main_table, score_table, verdict_table
+from tools import field
 from tools.front import lessons, measured, people_front, replies
 
 ROOT = FOLDER.parent
@@ -106,6 +107,7 @@ TABLES = {
     "compare": lambda: score_table(compare_records()),
     "verdicts": lambda: verdict_table(compare_records()),
     "costs": lambda: cost_table(compare_records()),
+    "field": field.table,
     "again": lambda: again_table(compare_records(), load_records("again-default")),
 }
 

@@ -12,10 +12,17 @@ from pathlib import Path
 from urllib.parse import quote
 
 ROOT = Path(__file__).resolve().parent.parent
-COPIED = ("docs/*.md", "notebooks/*.ipynb", "notebooks/figures/*", "results/compare-default/table.md", "*.md")
+COPIED = (
+    "docs/*.md",
+    "notebooks/*.ipynb",
+    "notebooks/figures/*",
+    "docs/figures/*",
+    "results/compare-default/table.md",
+    "*.md",
+)
 FILES = ("LICENSE", "CITATION.cff", "environment.yml")  # that pages link to
 GUIDES = ("running", "serving", "own-users", "paper")
-FOUND = ("results", "rivals", "speed", "limits", "promises")
+FOUND = ("results", "rivals", "field", "speed", "limits", "promises")
 ROOMS = {
     "method": "The plug, the LLM it stands before, training, serving, saving",
     "data": "Tasks, examples, scores, intervals",
