@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pplug.study import people_tables as tables
-from pplug.study.asked import ANOTHERS, LENGTHS, NONE, OWN, newest_said
+from pplug.study.asked import ANOTHERS, CACHED, LENGTHS, NONE, OWN, newest_said
 from pplug.study.people import CROWD, IN_WORDS, PAPER, PROMPT_TUNING
 from pplug.study.people_variants import row_of
 
@@ -125,6 +125,19 @@ def test_a_row_that_no_record_has_is_left_out():
     fewer = [r | {"nats": {row: each for row, each in r["nats"].items() if row != tables.SHUFFLED}} for r in RECORDS]
     whole, cut = tables.people_table(RECORDS).splitlines(), tables.people_table(fewer).splitlines()
     assert [line for line in whole if "shuffled" not in line] == cut and len(cut) == len(whole) - 1
+
+
+def test_a_cache_is_compared_with_the_same_questions():
+    first, known = record(0), slice(0, 4)  # without the newcomer
+    cached = first | {"people": 3, "questions": {what: each[known] for what, each in first["questions"].items()}}
+    added = {NONE: 1.5, CROWD: 0.3}
+    plain = {NONE: first["nats"][NONE], CROWD: first["nats"][OWN]}
+    cached["nats"] = {f"{row}, {CACHED}": [n - added[row] for n in plain[row][known]] for row in plain}
+    line = tables.cache_line(first, cached)
+    assert "adds +0.200 [" in line and "and +0.040 [" in line  # 6 and 1.2 of 30 tokens
+    cached["questions"]["tokens"] = [2, 3, 10, 16]
+    with pytest.raises(ValueError, match="different questions"):
+        tables.cache_line(first, cached)
 
 
 def test_another_task_is_scored_and_compared():

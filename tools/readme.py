@@ -10,6 +10,8 @@ from pplug.config import PROFILES
 from pplug.data.tasks import LOWER_IS_BETTER, TASKS
 from pplug.method.llm_loading import SHIPPED
 from pplug.study.people_tables import (
+    cache_line,
+    cache_record,
     people_records,
     people_table,
     replies_record,
@@ -82,7 +84,8 @@ def plan_table() -> str:
 
 def people(records: list[dict]) -> str:
     """The table of real people, what it says in sentences, and what is written."""
-    parts = [people_table(records), verdict(records), trainings_line(records), replies_table(replies_record())]
+    parts = [people_table(records), verdict(records), trainings_line(records), cache_line(records[0], cache_record())]
+    parts.append(replies_table(replies_record()))
     return "\n\n".join(parts)
 
 

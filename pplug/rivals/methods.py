@@ -230,7 +230,7 @@ METHODS = (
         stored="her texts, or the counts",
         new_user=NOTHING,
         deletion="delete her texts and counts",
-        why="`python -m pplug people` asks it; no record yet",
+        people=tuple(f"{row}, and a cache of the own words" for row in ("no personalisation", "crowd plug")),
     ),
     *SYSTEMS,
 )

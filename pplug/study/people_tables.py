@@ -7,6 +7,7 @@ import numpy as np
 from pplug.data import LOWER_IS_BETTER, Interval, bootstrap_mean, bootstrap_ratio
 from pplug.study.asked import (
     ANOTHERS,
+    CACHED,
     LENGTHS,
     NONE,
     OWN,
@@ -15,7 +16,7 @@ from pplug.study.asked import (
     newest_said,
 )
 from pplug.study.people import CROWD, IN_WORDS, PAPER, PROMPT_TUNING, SHUFFLED
-from pplug.study.people_parts import GROUP, REPLIES_GROUP, WORDS_GROUP
+from pplug.study.people_parts import CACHE_GROUP, GROUP, REPLIES_GROUP, WORDS_GROUP
 from pplug.study.people_variants import VARIANTS, row_of
 from pplug.study.records import load_records, markdown
 
@@ -200,6 +201,30 @@ def trainings_line(records: list[dict]) -> str:
     """What the two forms of the plug gain over prompt tuning in each training, in a sentence."""
     each = (f"{TABLE[row]} {in_each_training(records, row, PROMPT_TUNING)}" for row in (OWN, PAPER_OWN))
     return f"Over prompt tuning in each training alone: {'; '.join(each)}."
+
+
+def cache_line(first: dict, cached: dict) -> str:
+    """What a cache of a person's own words gains, in a sentence.
+
+    Args:
+        first: The record of the first training.
+        cached: The record with a cache, of the same questions as far as it goes.
+    """
+    asked = cached["questions"]["user"]
+    if first["questions"]["tokens"][: len(asked)] != cached["questions"]["tokens"]:
+        raise ValueError("these records are of different questions: their rows cannot be paired")
+    both = cached | {"nats": {row: each[: len(asked)] for row, each in first["nats"].items()} | cached["nats"]}
+    gains = {
+        name: told(better_by([both], f"{row}, {CACHED}", without))
+        for row, name, without in ((NONE, "the bare LLM", NONE), (CROWD, "the crowd plug", OWN))
+    }
+    said = " and ".join(f"{gain} to {name}" for name, gain in gains.items())
+    return f"A cache of a person's own words, mixed in by a share chosen on dev, adds {said} (nats per token)."
+
+
+def cache_record() -> dict:
+    """The record with a cache of the own words."""
+    return load_records(CACHE_GROUP)[0]
 
 
 def length_lines(records: list[dict], row: str = PROMPT_TUNING) -> dict[int, Interval]:
