@@ -1,6 +1,7 @@
 """The crowd's soft tokens and what moves them: at first nothing, then what sets a user apart and nothing else."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,9 +11,10 @@ import torch
 from pplug.method.batches import collate
 from pplug.method.crowd import STEP, CrowdProjector
 from pplug.method.embedder import Plug
+from pplug.method.llm_loading import load_llm
 from pplug.method.personalized import PersonalizedLM, build
 from pplug.method.plug_config import PlugConfig
-from pplug.method.training import train
+from pplug.method.training import learn_unknown, train
 
 CONFIG = PlugConfig(encoder_width=8, llm_width=16, embedding_norm=3.0, soft_tokens=2, pooling="mean", crowd=True)
 MASK = torch.ones(2, 5, dtype=torch.bool)
@@ -150,3 +152,20 @@ def test_a_plug_begins_where_prompt_tuning_ended_for_everyone(config):
 def test_a_plug_begins_from_nothing_else(config, other):
     with pytest.raises(ValueError, match="expected prompt tuning with 3 soft tokens, of like kinds"):
         Plug(config).begin_from(Plug(other))
+
+
+def test_after_training_someone_unknown_is_the_mean_of_those_it_was_trained_on(tmp_path):
+    model = build(*load_llm(tiny.save_llm("t5", tmp_path)), tiny.MadeUpEncoder(), crowd=True, pooling="mean")
+    examples = [tiny.example(model.tokenizer, "one two three", "three four", n, n, True) for n in (3, 0, 5, 2)]
+    train(model, examples, steps=3, batch_size=4)
+    batch = collate(model, [example for example in examples if len(example.history)])
+    moves = model.plug.user_embedding(batch["query"], batch["history"], batch["history_mask"])
+    assert moves.abs().sum() > 0
+    torch.testing.assert_close(model.plug.no_history, moves.mean(dim=0))
+
+
+def test_in_the_papers_form_someone_unknown_is_what_was_learnt():
+    plug = made(PAPER)
+    before = plug.no_history.clone()
+    learn_unknown(SimpleNamespace(plug=plug), [])
+    assert torch.equal(plug.no_history, before)

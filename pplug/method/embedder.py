@@ -173,7 +173,7 @@ class Plug(nn.Module):
             # gradient by thousands, and clipping would then stop everyone's learning. Drawn last: the other weights of
             # a seed are what they were when there was nothing to draw here.
             nn.init.normal_(self.no_history, std=1 / math.sqrt(H))
-            if config.crowd:  # someone unknown gets the crowd's tokens as they are, at first
+            if config.crowd:  # someone unknown gets the crowd's tokens as they are, until training ends
                 nn.init.zeros_(self.no_history)
 
     @property

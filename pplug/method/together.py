@@ -18,7 +18,7 @@ from pplug.method.checkpoints import read_state, write_state
 from pplug.method.finite import check_finite_weights
 from pplug.method.joining import pad
 from pplug.method.model import PromptedLM
-from pplug.method.training import WEIGHT_DECAY, learn_crowd
+from pplug.method.training import WEIGHT_DECAY, learn_crowd, learn_unknown
 
 FEW = 3  # plugs, for the length of an example: with their true number, a plug's batches would depend on the others
 CHUNK = 20  # batches among which examples are sorted by length: little padding, and the order stays nearly random
@@ -170,9 +170,10 @@ def train_together(
                 _set_training(models, False)
                 watch(len(curves), curves[-1].tolist())
                 _set_training(models, True)
-    for model in models:
-        check_finite_weights(model.plug, steps, learning_rate)
     _set_training(models, False)
+    for model, own in zip(models, examples, strict=True):
+        check_finite_weights(model.plug, steps, learning_rate)
+        learn_unknown(model, own)
     return torch.stack([each.cpu() for each in curves], dim=1).float().tolist()
 
 

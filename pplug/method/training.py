@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from pplug.base import InputError, cache_folder, has_bfloat16, scratch
-from pplug.method.batches import Example, Visits, collate, examples_hash
+from pplug.method.batches import Example, Visits, collate, examples_hash, histories
 from pplug.method.checkpoints import begin, save_or_tell, stopped_at, write_curve
 from pplug.method.examples import prepare_raw
 from pplug.method.finite import check_finite_weights, stop_where_not_finite
@@ -17,6 +17,7 @@ from pplug.method.model import PromptedLM
 
 ENCODER_RATE = 1e-4  # the paper's; at the rate a small LLM's projector needs, a pretrained encoder is ruined
 WEIGHT_DECAY = 1e-4
+AT_ONCE = 256  # histories, where no LLM reads them
 
 
 def train(
@@ -130,6 +131,7 @@ def train(
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
         check_finite_weights(model.plug, trainer.state.global_step, learning_rate)
         model.eval()
+        learn_unknown(model, examples)
         curve = [
             {"step": row["step"]} | {key: row[key] for key in ("loss", "eval_loss") if key in row}
             for row in trainer.state.log_history
@@ -144,6 +146,23 @@ def learn_crowd(model: PromptedLM, examples: Sequence[Example]) -> None:
     """Tell a plug of the crowd's form (crowd.py) who the crowd is: those it is trained on. Others need nothing."""
     if model.plug.config.crowd and model.plug.config.user:
         model.plug.projector.learn_crowd([example.history for example in examples])
+
+
+@torch.no_grad()
+def learn_unknown(model: PromptedLM, examples: Sequence[Example]) -> None:
+    """Let an empty history stand for the mean of those a plug of the crowd's form was trained on. Others need nothing.
+
+    Most of what a user moves the crowd's tokens by is common to all users; training hardly ever sees an empty history.
+    """
+    plug = model.plug
+    if not (plug.config.crowd and plug.config.user):
+        return
+    known = [example for example in examples if len(example.history)]
+    total = torch.zeros_like(plug.no_history)
+    for start in range(0, len(known), AT_ONCE):
+        given = histories(model, known[start : start + AT_ONCE])
+        total += plug.user_embedding(given["query"], given["history"], given["history_mask"]).sum(dim=0)
+    plug.no_history.copy_(total / len(known))
 
 
 def _ready(model: PromptedLM, examples: Sequence, name: str) -> list[Example]:
