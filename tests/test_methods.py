@@ -17,7 +17,7 @@ from pplug.study.records import FOLDER
 FOLDERS = {"compared": ("compare-*", "again-*"), "people": ("people*",)}
 KINDS = ("scores", "nats", "who", "replies")  # what a record holds, row by row
 PLACE = ("personalised", "granularity", "technique", "stored", "new_user", "deletion")
-GOES_ON = "the same, "  # how a line of what was tried begins if it goes on from the line above
+GOES_ON = "the same"  # as the line above
 
 
 def recorded(kind: str) -> set[str]:
