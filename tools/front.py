@@ -87,8 +87,15 @@ def measured(records: list[dict]) -> str:
     new = f"For {newcomers.sum()} newcomers without any history the plug is {_than(records, PROMPT_TUNING, newcomers)}"
     return (
         f"**Measured** on {asked[users].sum():,} replies of {users.sum()} real people in chats that no training saw, "
-        f"in nats per token: the own history is {', '.join(found[:-1])}, and {found[-1]}. {new} prompt tuning."
+        f"in nats per token: a person's own history is {', '.join(found[:-1])}, and {found[-1]}. {new} prompt tuning; the "
+        f"plug that ships now answers them as the mean person ({_unknown():+.3f})."
     )
+
+
+def _unknown() -> float:
+    """What newcomers without a history gain over prompt tuning when they are answered as the mean person."""
+    newcomers = next(record["newcomers"] for record in people_tables.tried_records() if "newcomers" in record)
+    return newcomers["better_than_prompt_tuning_by"]["the mean person"][0]
 
 
 def _than(records: list[dict], row: str, users: np.ndarray) -> str:
