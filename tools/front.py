@@ -87,8 +87,8 @@ def measured(records: list[dict]) -> str:
     new = f"For {newcomers.sum()} newcomers without any history the plug is {_than(records, PROMPT_TUNING, newcomers)}"
     return (
         f"**Measured** on {asked[users].sum():,} replies of {users.sum()} real people in chats that no training saw, "
-        f"in nats per token: a person's own history is {', '.join(found[:-1])}, and {found[-1]}. {new} prompt tuning; the "
-        f"plug that ships now answers them as the mean person ({_unknown():+.3f})."
+        f"in nats per token: a person's own history is {', '.join(found[:-1])}, and {found[-1]}. {new} prompt tuning; "
+        f"the plug that ships now answers them as the mean person ({_unknown():+.3f})."
     )
 
 
