@@ -8,7 +8,7 @@ import pytest
 from pplug.study import people, people_variants
 from pplug.study.asked import ANOTHERS, NONE, OWN
 from pplug.study.people import CROWD, PAPER, PROMPT_TUNING
-from pplug.study.people_variants import POOLINGS, row_of
+from pplug.study.people_variants import POOLED, row_of
 
 
 @pytest.fixture
@@ -32,12 +32,10 @@ def test_encoders_are_compared_on_people_who_are_trained_on(chatting, told, monk
 
 
 def test_poolings_are_equal_in_size(chatting, told):
-    models = [people.made_plug(chatting.data, choices, 0) for choices in POOLINGS.values()]
+    models = [people.made_plug(chatting.data, choices, 0) for choices in POOLED.values()]
     assert {model.plug.tokens for model in models} == {5} and len(models) == 8
     found = people_variants.poolings_compared(chatting, told)
-    assert set(found["nats"]) == {row_of(name, whose) for name in POOLINGS for whose in (OWN, ANOTHERS)} | {
-        PROMPT_TUNING
-    }
+    assert set(found["nats"]) == {row_of(name, whose) for name in POOLED for whose in (OWN, ANOTHERS)} | {PROMPT_TUNING}
 
 
 def test_a_task_is_asked_and_scored(told, monkeypatch, chatting):

@@ -11,7 +11,7 @@ from pplug.method.likelihood import target_nats, token_nats
 from pplug.method.llm_loading import SHIPPED, is_standin, llm_source, load_llm
 from pplug.method.packaged import minilm_folder
 from pplug.method.personalized import PersonalizedLM, build
-from pplug.method.plug_config import PlugConfig
+from pplug.method.plug_config import POOLINGS, PlugConfig
 from pplug.method.predictions import write_predictions
 from pplug.method.prompts import MAX_INPUT, target_ids, text_ids
 from pplug.method.release import RELEASE, VISITS
@@ -24,6 +24,7 @@ from pplug.method.user import User
 __all__ = [
     "MAX_INPUT",
     "MAX_PROMPT",
+    "POOLINGS",
     "RELEASE",
     "SHIPPED",
     "VISITS",

@@ -25,7 +25,7 @@ def asked_with_adapters(people: People, tuned: PersonalizedLM, log: Callable[[st
         log: Told how it goes.
 
     Returns:
-        `people`: positions of the people as in the records of `asked_on_test`; `tokens` and `nats` of their test
+        `users`: positions of the people as in the records of `asked_on_test`; `tokens` and `nats` of their test
         questions: with prompt tuning alone, the own LoRA and another person's; `rates`: rate → nats per token on dev,
         of other people; `seconds` and `bytes` of one person's LoRA.
     """

@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from dataclasses import asdict, replace
 
-from pplug.method import Example, PersonalizedLM, nats_together, swap_histories
-from pplug.study.asked import ANOTHERS, NONE, OWN, answers_scored, at_once, record_of
+from pplug.method import POOLINGS, PersonalizedLM, nats_together
+from pplug.study.asked import ANOTHERS, NONE, OWN, anothers_histories, answers_scored, at_once, record_of
 from pplug.study.people import (
     CHOICES,
     CROWD,
@@ -23,13 +23,12 @@ from pplug.study.people import (
 
 VARIANTS = "people-variants"
 ENCODERS = (PROFILE.encoder, "smollm2:6", "minilm+style", "minilm")  # of the first, prompt tuning has its width
-POOLINGS = {  # equal in size: without an instruction embedding the user has one soft token more
+POOLED = {  # equal in size: without an instruction embedding the user has one soft token more
     f"{pooling}{'' if instruction else ', no instruction embedding'}": TOKENS
     | {"pooling": pooling, "instruction": instruction, "soft_tokens": TOKENS["soft_tokens"] + (not instruction)}
-    for pooling in ("attention", "mean", "last", "max")
+    for pooling in POOLINGS
     for instruction in (True, False)
 }
-FORMS = (CROWD, PAPER, PROMPT_TUNING)
 TASK_STEPS = (150, 150)  # of prompt tuning, and then of all, on a task that is not the chats
 
 
@@ -41,14 +40,14 @@ def encoders_compared(log: Callable[[str], None]) -> dict:
         for encoder, people in some.items()
         for form in (CROWD, PAPER)
     }
-    return _compared(models, None, log)
+    return _compared(models, None, log)[0]
 
 
 def poolings_compared(people: People, log: Callable[[str], None]) -> dict:
     """The paper's form with each pooling, with and without an instruction embedding."""
     people, steps = people.known(), None if people.data.task.name == PROFILE.data else TASK_STEPS
-    models = {name: (made_plug(people.data, choices, 0), people) for name, choices in POOLINGS.items()}
-    return _compared(models, steps, log)
+    models = {name: (made_plug(people.data, choices, 0), people) for name, choices in POOLED.items()}
+    return _compared(models, steps, log)[0]
 
 
 def task_asked(people: People, log: Callable[[str], None]) -> dict:
@@ -59,12 +58,11 @@ def task_asked(people: People, log: Callable[[str], None]) -> dict:
     """
     people = people.known()
     models = {form: (made_plug(people.data, CHOICES[form], 0), people) for form in (CROWD, PAPER)}
-    kept: dict[str, PersonalizedLM] = {}
-    told = _compared(models, TASK_STEPS, log, kept)
+    told, kept = _compared(models, TASK_STEPS, log)
     asked = {NONE: (bare_llm(), people.examples["test"])}
     for form, model in kept.items():
         asked[form if form == PROMPT_TUNING else row_of(form, OWN)] = (model, people.examples["test"])
-    asked[row_of(CROWD, ANOTHERS)] = (kept[CROWD], _others(people))
+    asked[row_of(CROWD, ANOTHERS)] = (kept[CROWD], anothers_histories(people, 0))
     return told | {"scores": {row: answers_scored(people, *given) for row, given in asked.items()}}
 
 
@@ -73,10 +71,13 @@ def row_of(name: str, whose: str) -> str:
     return f"{name}, {whose}"
 
 
-def _compared(some: dict[str, tuple], steps: tuple[int, int] | None, log: Callable[[str], None], kept=None) -> dict:
+def _compared(
+    some: dict[str, tuple], steps: tuple[int, int] | None, log: Callable[[str], None]
+) -> tuple[dict, dict[str, PersonalizedLM]]:
     """Train (model, people) of each name together with prompt tuning, and ask the test questions; steps, if not ours.
 
-    The plugs land in `kept`, if it is given.
+    Returns:
+        What was found, as `asked.asked_on_test`; and name → model.
     """
     people, (first_steps, more) = next(iter(some.values()))[1], steps or (None, None)
     first = prompt_tunings(people, [0], log, first_steps)[0]
@@ -89,15 +90,10 @@ def _compared(some: dict[str, tuple], steps: tuple[int, int] | None, log: Callab
     asked = {PROMPT_TUNING: (models[PROMPT_TUNING], people.examples["test"])}
     for name, (model, of) in some.items():
         if name != PROMPT_TUNING:
-            asked |= {row_of(name, OWN): (model, of.examples["test"]), row_of(name, ANOTHERS): (model, _others(of))}
+            asked[row_of(name, OWN)] = (model, of.examples["test"])
+            asked[row_of(name, ANOTHERS)] = (model, anothers_histories(of, 0))
     nats, tokens = nats_together(*(list(part) for part in zip(*asked.values(), strict=True)), at_once())
-    if kept is not None:
-        kept |= models
     about = settings(people) | {"seed": 0, "dev": done.curves["dev"]}
     about |= {"choices": {name: asdict(model.plug.config) for name, model in models.items()}}
     about |= {"first": first_steps, "steps": more} if steps else {}
-    return about | record_of(people, tokens, dict(zip(asked, nats, strict=True)), {})
-
-
-def _others(people: People) -> list[Example]:
-    return swap_histories(people.examples["test"], people.users("test"), 0)
+    return about | record_of(people, tokens, dict(zip(asked, nats, strict=True)), {}), models
