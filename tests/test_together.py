@@ -7,6 +7,7 @@ import pytest
 import tiny
 import torch
 
+from pplug.method import together
 from pplug.method.batches import prepare_example
 from pplug.method.likelihood import target_nats
 from pplug.method.llm_loading import load_llm
@@ -150,3 +151,23 @@ def test_other_questions_are_refused(causal):
     other = [replace(examples[0], target_ids=[5]), *examples[1:]]
     with pytest.raises(ValueError, match="expected the same questions for all of them"):
         train_together(models, [examples, other], 1)
+
+
+def test_long_questions_are_asked_beside_long_ones(causal, monkeypatch):
+    """One long text in front would make its whole batch as long."""
+    model, seen = made(causal, crowd=True, pooling="mean", before="answer"), []
+    short, long = ("one", "one two three four " * 8)
+    texts = [short, long] * 4
+    mixed = [
+        prepare_example(model, text, "two three", tiny.vectors(2, 1), tiny.vectors(1, 1)[0], text) for text in texts
+    ]
+    plain = together.losses
+
+    def watched(llm, tokenizer, softs, examples):
+        seen.append({len(example.before_ids) for example in examples})
+        return plain(llm, tokenizer, softs, examples)
+
+    monkeypatch.setattr(together, "losses", watched)
+    nats_together([model], [mixed], batch_size=4)
+    train_together([model], [mixed], 2, batch_size=4)
+    assert len(seen) == 4 and all(len(fronts) == 1 for fronts in seen)
