@@ -14,7 +14,8 @@ from pplug.study.people_variants import POOLED, row_of
 @pytest.fixture
 def told(chatting, monkeypatch):
     monkeypatch.setattr(people_variants, "PROFILE", people.PROFILE)
-    monkeypatch.setattr(people_variants, "TASK_STEPS", (1, 1))
+    monkeypatch.setattr(people_variants, "SHORT", (1, 1, 3))
+    monkeypatch.setattr(people_variants, "TASKS", (1, 1, 4))
     return [].append
 
 
@@ -45,6 +46,7 @@ def test_a_task_is_asked_and_scored(told, monkeypatch, chatting):
     assert some.data.task.name == "LaMP-3" and len(set(some.users("test"))) == 20
     found = people_variants.task_asked(some, told)
     rows = {NONE, PROMPT_TUNING, row_of(CROWD, OWN), row_of(CROWD, ANOTHERS), row_of(PAPER, OWN)}
-    assert set(found["scores"]) == rows and found["simulated"] and found["steps"] == 1
+    assert set(found["scores"]) == rows and found["simulated"]
+    assert [found[size] for size in ("first", "steps", "batch_size")] == [1, 1, 4]
     assert {len(each) for row in found["scores"].values() for each in row.values()} == {len(some.questions["test"])}
     assert np.isfinite(sum(map(sum, found["nats"].values())))

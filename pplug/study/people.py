@@ -206,58 +206,68 @@ def trained(people: People, rows: list[tuple[str, int]], log: Callable[[str], No
     for (_, seed), model in models.items():
         model.plug.begin_from(firsts[seed].plug)
     examples, dev = ({key: people.given(split, *key) for key in models} for split in ("train", "dev"))
-    return fit_together(models, examples, dev, None, log)
+    return fit_together(models, examples, dev, log)
 
 
 def prompt_tunings(
-    people: People, seeds: list[int], log: Callable[[str], None], steps: int | None = None
+    people: People, seeds: list[int], log: Callable[[str], None], steps: int | None = None, batch: int | None = None
 ) -> dict[int, PersonalizedLM]:
-    """Seed → the prompt tuning that all plugs of that seed begin from; the study's steps if none are given."""
+    """Seed → the prompt tuning that all plugs of that seed begin from; the study's steps and batch if none are given."""
     models = {seed: made_plug(people.data, CHOICES[PROMPT_TUNING], seed) for seed in seeds}
     examples, dev = (dict.fromkeys(models, people.examples[split]) for split in ("train", "dev"))
-    return fit_together(models, examples, dev, steps or FIRST, log).models
+    return fit_together(models, examples, dev, log, steps or FIRST, batch).models
 
 
-def fit_together(models: dict, examples: dict, dev: dict, steps: int | None, log: Callable[[str], None]) -> Trained:
+def fit_together(
+    models: dict,
+    examples: dict,
+    dev: dict,
+    log: Callable[[str], None],
+    steps: int | None = None,
+    batch: int | None = None,
+) -> Trained:
     """Train plugs together, or load them if these very ones were trained before.
 
     Args:
         models: Key → model; each begins with the weights it has.
         examples: Key → what it is trained on: the same questions for all.
         dev: Key → what it is asked ten times on the way; likewise.
-        steps: Optimiser steps; the study's if None.
         log: Told how it goes.
+        steps: Optimiser steps; the study's if None.
+        batch: Questions a step; the study's if None.
     """
-    steps = steps or STEPS
+    steps, batch = steps or STEPS, batch or BATCH
     known: dict[int, str] = {}
     for some in (*examples.values(), *dev.values()):
         known.setdefault(id(some), examples_hash(some))
     told = [[asdict(m.plug.config), weights_hash(m)] for m in models.values()]
     told += [[known[id(examples[key])], known[id(dev[key])]] for key in models]
-    folder = kept_at("people", [*told, steps, BATCH, RATE, llm_label(PROFILE.llm)])
+    folder = kept_at("people", [*told, steps, batch, RATE, llm_label(PROFILE.llm)])
     paths = {key: folder / f"{number}" for number, key in enumerate(models)}
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(folder.with_name(f"{folder.name}.lock")):  # of several parts that need these plugs one trains them
         if not (folder / "curves.json").exists():
-            _fit(models, examples, dev, steps, folder, log)
+            _fit(models, examples, dev, (steps, batch), folder, log)
     for key, path in paths.items():
         models[key].load_state_dict(read_plug(path / "plug.safetensors")[2])
         models[key].eval()
     return Trained(models, json.loads((folder / "curves.json").read_text()))
 
 
-def _fit(models: dict, examples: dict, dev: dict, steps: int, folder: Path, log: Callable[[str], None]) -> None:
-    start, on_dev, is_gpu = time.perf_counter(), {}, torch.cuda.is_available()
+def _fit(
+    models: dict, examples: dict, dev: dict, size: tuple[int, int], folder: Path, log: Callable[[str], None]
+) -> None:
+    start, on_dev, is_gpu, (steps, batch) = time.perf_counter(), {}, torch.cuda.is_available(), size
 
     def watch(step: int, losses: list[float]) -> None:
-        nats, tokens = nats_together([*models.values()], [*dev.values()], 2 * BATCH if is_gpu else 16)
+        nats, tokens = nats_together([*models.values()], [*dev.values()], 2 * batch if is_gpu else 16)
         on_dev[step] = (nats.sum(axis=1) / tokens.sum()).round(4).tolist()
         shown = zip(models, losses, on_dev[step], strict=True)
         log(f"step {step}: " + ", ".join(f"{key} {loss:.3f} dev {found:.4f}" for key, loss, found in shown))
 
     options = {"at_once": None if is_gpu else 3, "folder": folder / "training", "watch": watch}
-    losses = train_together([*models.values()], [*examples.values()], steps, BATCH, RATE, **options)
-    log(f"{len(models)} plugs, {steps} steps of {BATCH}: {time.perf_counter() - start:.0f} s")
+    losses = train_together([*models.values()], [*examples.values()], steps, batch, RATE, **options)
+    log(f"{len(models)} plugs, {steps} steps of {batch}: {time.perf_counter() - start:.0f} s")
     for number, model in enumerate(models.values()):
         model.save_pretrained(folder / f"{number}", half=True)
     rounded = [[round(loss, 3) for loss in curve] for curve in losses]

@@ -29,7 +29,9 @@ POOLED = {  # equal in size: without an instruction embedding the user has one s
     for pooling in POOLINGS
     for instruction in (True, False)
 }
-TASK_STEPS = (150, 150)  # of prompt tuning, and then of all, on a task that is not the chats
+SHORT = (150, 150, 16)  # steps of prompt tuning, then of all, and questions a step: an hour or two of two cores
+TASKS = (150, 150, 64)
+WATCHED = 10  # of so many dev questions one is asked on the way
 
 
 def encoders_compared(log: Callable[[str], None]) -> dict:
@@ -40,14 +42,14 @@ def encoders_compared(log: Callable[[str], None]) -> dict:
         for encoder, people in some.items()
         for form in (CROWD, PAPER)
     }
-    return _compared(models, None, log)[0]
+    return _compared(models, SHORT, log)[0]
 
 
 def poolings_compared(people: People, log: Callable[[str], None]) -> dict:
     """The paper's form with each pooling, with and without an instruction embedding."""
-    people, steps = people.known(), None if people.data.task.name == PROFILE.data else TASK_STEPS
+    people = people.known()
     models = {name: (made_plug(people.data, choices, 0), people) for name, choices in POOLED.items()}
-    return _compared(models, steps, log)[0]
+    return _compared(models, SHORT, log)[0]
 
 
 def task_asked(people: People, log: Callable[[str], None]) -> dict:
@@ -58,7 +60,7 @@ def task_asked(people: People, log: Callable[[str], None]) -> dict:
     """
     people = people.known()
     models = {form: (made_plug(people.data, CHOICES[form], 0), people) for form in (CROWD, PAPER)}
-    told, kept = _compared(models, TASK_STEPS, log)
+    told, kept = _compared(models, TASKS, log)
     asked = {NONE: (bare_llm(), people.examples["test"])}
     for form, model in kept.items():
         asked[form if form == PROMPT_TUNING else row_of(form, OWN)] = (model, people.examples["test"])
@@ -72,21 +74,22 @@ def row_of(name: str, whose: str) -> str:
 
 
 def _compared(
-    some: dict[str, tuple], steps: tuple[int, int] | None, log: Callable[[str], None]
+    some: dict[str, tuple], size: tuple[int, int, int], log: Callable[[str], None]
 ) -> tuple[dict, dict[str, PersonalizedLM]]:
-    """Train (model, people) of each name together with prompt tuning, and ask the test questions; steps, if not ours.
+    """Train (model, people) of each name together with prompt tuning, and ask the test questions.
 
     Returns:
         What was found, as `asked.asked_on_test`; and name → model.
     """
-    people, (first_steps, more) = next(iter(some.values()))[1], steps or (None, None)
-    first = prompt_tunings(people, [0], log, first_steps)[0]
+    some = {name: (model, _watched(of)) for name, (model, of) in some.items()}
+    people, (first_steps, steps, batch) = next(iter(some.values()))[1], size
+    first = prompt_tunings(people, [0], log, first_steps, batch)[0]
     some = some | {PROMPT_TUNING: (made_plug(people.data, CHOICES[PROMPT_TUNING], 0), people)}
     models = {name: model for name, (model, _) in some.items()}
     for model in models.values():
         model.plug.begin_from(first.plug)
     examples, dev = ({name: of.examples[split] for name, (_, of) in some.items()} for split in ("train", "dev"))
-    done = fit_together(models, examples, dev, more, log)
+    done = fit_together(models, examples, dev, log, steps, batch)
     asked = {PROMPT_TUNING: (models[PROMPT_TUNING], people.examples["test"])}
     for name, (model, of) in some.items():
         if name != PROMPT_TUNING:
@@ -95,5 +98,9 @@ def _compared(
     nats, tokens = nats_together(*(list(part) for part in zip(*asked.values(), strict=True)), at_once())
     about = settings(people) | {"seed": 0, "dev": done.curves["dev"]}
     about |= {"choices": {name: asdict(model.plug.config) for name, model in models.items()}}
-    about |= {"first": first_steps, "steps": more} if steps else {}
+    about |= {"first": first_steps, "steps": steps, "batch_size": batch}
     return about | record_of(people, tokens, dict(zip(asked, nats, strict=True)), {}), models
+
+
+def _watched(people: People) -> People:
+    return replace(people, examples=people.examples | {"dev": people.examples["dev"][::WATCHED]})
