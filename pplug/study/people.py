@@ -212,7 +212,7 @@ def trained(people: People, rows: list[tuple[str, int]], log: Callable[[str], No
 def prompt_tunings(
     people: People, seeds: list[int], log: Callable[[str], None], steps: int | None = None, batch: int | None = None
 ) -> dict[int, PersonalizedLM]:
-    """Seed → the prompt tuning that all plugs of that seed begin from; the study's steps and batch if none are given."""
+    """Seed → the prompt tuning that all plugs of that seed begin from; steps and batch are the study's if None."""
     models = {seed: made_plug(people.data, CHOICES[PROMPT_TUNING], seed) for seed in seeds}
     examples, dev = (dict.fromkeys(models, people.examples[split]) for split in ("train", "dev"))
     return fit_together(models, examples, dev, log, steps or FIRST, batch).models
