@@ -22,6 +22,7 @@ from pplug.config import CHATS
 
 SAMPLE_EVERY = 0.2  # seconds between two looks at the kernel's memory
 MIB = 2**20
+WIDGET = "application/vnd.jupyter.widget-view+json"
 KEPT_METADATA = ("kernelspec", "language_info")
 SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 PATHS = ("PPLUG_DATA", "PPLUG_LLM", "PPLUG_CACHE")  # environment variables that may name a folder
@@ -247,7 +248,7 @@ def join_streams(outputs: list) -> list:
 def clean(notebook) -> None:
     """Remove in place what differs between two equal runs: time stamps, cell metadata, the kernel's exact version.
 
-    Cell ids and tags stay.
+    Widgets go too: without a kernel they are dead. Cell ids and tags stay.
     """
     for key in set(notebook.metadata) - set(KEPT_METADATA):
         del notebook.metadata[key]
@@ -255,6 +256,8 @@ def clean(notebook) -> None:
     for cell in notebook.cells:
         kept = {key: cell.metadata[key] for key in ("tags", "jupyter") if key in cell.metadata}  # folded, say
         cell.metadata = type(cell.metadata)(kept)
+        if cell.get("outputs"):
+            cell.outputs = [output for output in cell.outputs if WIDGET not in output.get("data", {})]
         for output in cell.get("outputs", []):
             if "metadata" in output:
                 output.metadata = type(output.metadata)()

@@ -15,6 +15,7 @@ from pplug.data import Data
 from pplug.method import Example, PersonalizedLM, collate, prepare
 
 TINY = 1e-6  # keeps a division by the length of a zero vector finite
+WHOLE_NAMES = {"hard": "hard news", "soft": "soft news"}  # of groups whose short name says nothing by itself
 
 # --- from users to vectors -------------------------------------------------------------------------------------------
 
@@ -102,11 +103,14 @@ def mean_history(examples: list[Example]) -> np.ndarray:
 
 
 def true_values(data: Data, examples: list[dict]) -> dict[str, np.ndarray]:
-    """The true factors of simulated users: group of inputs → `[n]`, each user's value; empty for real users."""
+    """The true factors of simulated users: group of inputs, by its whole name → `[n]`, each user's value.
+
+    Empty for real users.
+    """
     if data.factors is None:
         return {}
     values = [data.factors[example["user_id"]]["values"] for example in examples]
-    return {group: np.array([value[group] for value in values]) for group in values[0]}
+    return {WHOLE_NAMES.get(group, group): np.array([value[group] for value in values]) for group in values[0]}
 
 
 def first_words(data: Data, examples: list[dict], most: int = 3) -> np.ndarray:

@@ -54,6 +54,35 @@ def scatter(ax, points, labels, title: str = "", names: dict | None = None, size
     return _map_axes(ax, title)
 
 
+def scatter_halves(ax, points, halves: dict, title: str = "", size: float = 6):
+    """Draw a map whose points show two categories at once, one in each half.
+
+    Args:
+        ax: Axes to draw into.
+        points: `[n, 2]`, positions.
+        halves: What the left and what the right half shows → `[n]`, one category each; equal ones share a colour.
+        title: Of the axes.
+        size: Of a point, in points.
+
+    Returns:
+        The axes.
+    """
+    points, (left, right) = np.asarray(points), map(np.asarray, halves.values())
+    known = dict.fromkeys([*sorted(set(left.tolist())), *sorted(set(right.tolist()))])
+    colours = dict(zip(known, COLOURS * 3, strict=False))
+    for one, other in sorted(set(zip(left.tolist(), right.tolist(), strict=True))):
+        chosen = (left == one) & (right == other)
+        look = {"fillstyle": "left", "markerfacecolor": colours[one], "markerfacecoloralt": colours[other]}
+        ax.plot(*points[chosen].T, "o", ms=size, markeredgewidth=0, **look)
+    for label, colour in colours.items():
+        ax.plot([], [], "o", color=colour, label=label)
+    sides = ", ".join(f"{side}: {what}" for side, what in zip(("left half", "right half"), halves, strict=True))
+    ax.legend(
+        loc="upper center", bbox_to_anchor=(0.5, -0.02), ncols=2, handletextpad=0.1, columnspacing=1.0, title=sides
+    )
+    return _map_axes(ax, title)
+
+
 def scatter_scale(ax, points, values, title: str = "", label: str = "", size: float = 18, log: bool = False):
     """Draw a map of points coloured by a number, with a colour bar.
 
