@@ -3,6 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 DONE := $(VENV)/.done
 export PPLUG_PROFILE ?= default
+export PPLUG_STARTED := $(shell date +%s)
 
 .DEFAULT_GOAL := help
 # These share their plugs: of two processes the first has them all, else the second would wait for it to train them.

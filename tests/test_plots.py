@@ -70,3 +70,21 @@ def test_a_line_of_intervals_is_shaded_from_low_to_high(ax):
     assert ax.lines[0].get_ydata().tolist() == [1, 3]
     shade = ax.collections[0].get_paths()[0].vertices[:, 1]
     assert shade.min() == 0.5 and shade.max() == 4
+
+
+def test_two_halves_show_two_categories(ax):
+    points = np.arange(8).reshape(4, 2)
+    assert plots.scatter_halves(ax, points, {"hard": list("aabb"), "soft": list("abab")}, "map") is ax
+    drawn = [line for line in ax.lines if len(line.get_xdata())]
+    assert sorted(tuple(xy) for line in drawn for xy in line.get_xydata()) == sorted(map(tuple, points.astype(float)))
+    looks = {(line.get_markerfacecolor(), line.get_markerfacecoloralt()) for line in drawn}
+    assert len(looks) == 4 and {colour for look in looks for colour in look} == set(plots.COLOURS[:2])
+    legend = ax.get_legend()
+    assert [t.get_text() for t in legend.get_texts()] == ["a", "b"]
+    assert legend.get_title().get_text() == "left half: hard, right half: soft"
+
+
+def test_a_figure_has_words_for_those_who_cannot_see_it(ax):
+    ax.plot([1], [2], label="plug")
+    ax.set(title="Who gains", xlabel="items", ylabel="nats\nper token")
+    assert plots.alt_text(ax.figure) == "Figure of 1 part. Who gains; across: items; up: nats per token; shown: plug."

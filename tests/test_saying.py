@@ -3,8 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pplug.data import Interval
-from pplug.insight.saying import gained, within
+from pplug.data import Interval, Task
+from pplug.insight.saying import gained, item_told, within
 
 NUMBERS = st.floats(-1, 1)
 
@@ -23,3 +23,9 @@ def test_better_and_worse_give_the_size_without_a_sign():
     said = gained("A", "B", Interval(0.003, -0.01, 0.016), "MAE")
     assert said == "A is not shown to differ from B: 0.003 [-0.010, 0.016] MAE, and the interval includes zero."
     assert within(Interval(0.5, 0.25, 0.75), 1) == "0.5 [0.2, 0.8]"
+
+
+def test_an_item_stands_on_one_line():
+    task = Task(name="replies", template="Reply to: {message}", fields=("message", "reply"))
+    assert item_told(task, {"message": "a\nb", "reply": "c"}) == "a b → c"
+    assert len(item_told(task, {"message": "a " * 99, "reply": "c"}, 40)) <= 40

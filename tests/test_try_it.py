@@ -36,7 +36,7 @@ def test_the_answers_are_those_of_the_public_calls(person):
     assert [tried.answers[whose] for whose in try_it.WHOSE[1:]] == [
         model.generate(asked, user) for user in (hers, theirs)
     ]
-    assert tried.items == [f"{word}? {word}!" for word in "fgh"] or len(tried.items) == 3
+    assert tried.items == [f"{word}? → {word}!" for word in "fgh"]
     assert tried.weights == pytest.approx(model.weights(asked, hers).tolist()) and sum(tried.weights) == pytest.approx(
         1
     )

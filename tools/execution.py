@@ -248,7 +248,7 @@ def join_streams(outputs: list) -> list:
 def clean(notebook) -> None:
     """Remove in place what differs between two equal runs: time stamps, cell metadata, the kernel's exact version.
 
-    Widgets go too: without a kernel they are dead. Cell ids and tags stay.
+    Widgets go too: without a kernel they are dead. Cell ids, tags and figures' alternative texts stay.
     """
     for key in set(notebook.metadata) - set(KEPT_METADATA):
         del notebook.metadata[key]
@@ -260,7 +260,8 @@ def clean(notebook) -> None:
             cell.outputs = [output for output in cell.outputs if WIDGET not in output.get("data", {})]
         for output in cell.get("outputs", []):
             if "metadata" in output:
-                output.metadata = type(output.metadata)()
+                alt = output.metadata.get("image/png", {}).get("alt")
+                output.metadata = type(output.metadata)({"image/png": {"alt": alt}} if alt else {})
 
 
 def source_hash(code: list[str]) -> str:

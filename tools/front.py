@@ -9,6 +9,7 @@ from pplug.study import people_tables
 from pplug.study.asked import ANOTHERS, NONE, OWN, PAPER_OWN
 from pplug.study.people import ITEMS_SAID, PROMPT_TUNING
 from pplug.study.records import FOLDER, markdown
+from tools import notebooks
 
 NOTEBOOKS = FOLDER.parent / "notebooks"
 GOALS = {
@@ -36,6 +37,14 @@ def lessons() -> str:
     cores = max(run["machine"]["cores"] for run in runs)
     lines.append([f"**all**, on {cores} cores", "", f"**{minutes:.1f}**", f"**{peak:.1f} GiB**"])
     return markdown(["lesson", "goal", "minutes", "memory"], lines)
+
+
+def first_answer() -> str:
+    """How long it takes a newcomer, as measured in a fresh clone: the whole first lesson, set-up included."""
+    run = json.loads((FOLDER / "timings.json").read_text())["notebooks"][0]
+    minutes, cores = notebooks.as_time(run[notebooks.FROM_NOTHING]), run["machine"]["cores"]
+    told = f"From `make run` in a fresh clone to the end of lesson 00, set-up included: {minutes} minutes"
+    return f"{told} on {cores} cores."
 
 
 def _lesson(run: dict) -> list[str]:

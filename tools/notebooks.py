@@ -11,6 +11,7 @@ import json
 import os
 import platform
 import sys
+import time
 from dataclasses import asdict
 from pathlib import Path
 
@@ -51,17 +52,28 @@ def find(folder: Path, names: list[str]) -> list[Path]:
     return [path for path in found if not names or any(path.name.startswith(Path(name).name) for name in names)]
 
 
+STARTED, INSTALLED = "PPLUG_STARTED", ROOT / ".venv" / ".done"  # when `make` began, seconds since 1970; set-up's end
+FROM_NOTHING = "seconds_from_nothing"
 OLDER = "outputs-are-older"  # id of a cell at a lesson's top that says so; `--write` takes it out
 RECORD = Path("results") / "timings.json"  # beside notebooks/; the README's minutes come from it
 
 
-def record(path: Path, profile: str, run: Run) -> None:
-    """Add a run to `timings.json`, in the place of an earlier one of the same notebook."""
+def record(path: Path, profile: str, run: Run, from_nothing: float | None = None) -> None:
+    """Add a run to `timings.json`, in the place of an earlier one of the same notebook.
+
+    Args:
+        path: The file.
+        profile: The profile's name.
+        run: What to add.
+        from_nothing: From `since_command`; what an earlier run told stays if it is None.
+    """
     with FileLock(cache_folder() / "timings.lock"):  # else of two runs at once, one loses what the other adds
         runs = {}
         if path.exists():
             runs = {entry["name"]: entry for entry in json.loads(path.read_text(encoding="utf-8"))["notebooks"]}
-        runs[run.name] = asdict(run) | {"machine": machine()}
+        from_nothing = from_nothing or runs.get(run.name, {}).get(FROM_NOTHING)
+        more = {FROM_NOTHING: round(from_nothing, 1)} if from_nothing else {}
+        runs[run.name] = asdict(run) | {"machine": machine()} | more
         notebooks = [runs[name] for name in sorted(runs)]
         write_text(path, json.dumps({"profile": profile, "notebooks": notebooks}, indent=1) + "\n")
 
@@ -74,6 +86,12 @@ def machine() -> dict:
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "python": platform.python_version(),
     }
+
+
+def since_command(installed: Path = INSTALLED) -> float | None:
+    """Seconds since the command was typed, if that command also installed everything; else None."""
+    started = float(os.environ.get(STARTED) or "inf")
+    return time.time() - started if installed.exists() and installed.stat().st_mtime >= started else None
 
 
 def as_time(seconds: float) -> str:
@@ -127,16 +145,19 @@ def run_all(paths: list[Path], profile: str, options: argparse.Namespace, ending
         if ending.number:
             break
         run, notebook = execute(path, ending)
+        from_nothing = None if runs or run.error else since_command()
         save(copies / path.name, notebook)
-        record(copies / "timings.json", profile, run)
+        record(copies / "timings.json", profile, run, from_nothing)
         if options.write and not run.error:
             notebook.cells = [cell for cell in notebook.cells if cell.get("id") != OLDER]
             save(path, notebook)
-            record(path.parent.parent / RECORD, profile, run)
+            record(path.parent.parent / RECORD, profile, run, from_nothing)
         outcome = f"FAILED  {run.error}".splitlines()[0][:SHOWN] if run.error else "ok"
         if options.compare and not run.error:
             outcome = _compared(path, notebook)
         print(f"{run.name:<{width}}  {as_time(run.seconds):>6}  {as_memory(run.peak_mib):>11}  {outcome}", flush=True)
+        if from_nothing:
+            print(f"{'':<{width}}  {as_time(from_nothing):>6} from the command to here, set-up included", flush=True)
         runs.append(run)
         failed += outcome.startswith("FAILED")
     total, peak = as_time(sum(run.seconds for run in runs)), as_memory(max((run.peak_mib for run in runs), default=0))

@@ -27,7 +27,7 @@ from pplug.study.plan import needs, plug_parameters
 from pplug.study.records import FOLDER, load_records, markdown
 from pplug.study.tables import again_table, cost_table, gain_table, main_table, score_table, verdict_table
 from tools import field
-from tools.front import lessons, measured, people_front, replies
+from tools.front import first_answer, lessons, measured, people_front, replies
 
 ROOT = FOLDER.parent
 
@@ -97,6 +97,7 @@ def compare_records() -> list[dict]:
 TABLES = {
     "replies": replies,
     "measured": lambda: measured(people_records()),
+    "first answer": first_answer,
     "lessons": lessons,
     "people-front": lambda: people_front(people_records()),
     "people": lambda: people(people_records()),

@@ -64,8 +64,12 @@ def lay_out(folder: Path, repository: str = "") -> None:
 
 
 def lesson(path: Path, repository: str) -> str:
-    """A notebook's text, with badges behind its title if the repository is known."""
+    """A notebook's text: its figures' alternative texts where myst-nb looks; badges if the repository is known."""
     notebook = json.loads(path.read_text(encoding="utf-8"))
+    for cell in notebook["cells"]:
+        given = [output.get("metadata", {}).get("image/png", {}) for output in cell.get("outputs", [])]
+        if texts := [image["alt"] for image in given if "alt" in image]:
+            cell["metadata"]["mystnb"] = {"image": {"alt": " ".join(texts)}}
     if repository:
         cell = {"cell_type": "markdown", "id": "badges", "metadata": {}, "source": badges(path.name, repository)}
         notebook["cells"].insert(1, cell)

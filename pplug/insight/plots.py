@@ -10,13 +10,13 @@ GREY = "#8a8a8a"
 
 
 def use_style() -> None:
-    """Set the project's matplotlib style and make notebook figures sharp but small."""
+    """Set the project's matplotlib style; in a notebook, each figure also brings a text for those who cannot see it."""
     with needing("notebooks"):
         import matplotlib as mpl
 
     mpl.rcParams.update(
         {
-            "figure.dpi": 100,
+            "figure.dpi": 150,
             "savefig.bbox": "tight",
             "figure.constrained_layout.use": True,
             "font.size": 10,
@@ -29,6 +29,35 @@ def use_style() -> None:
             "legend.fontsize": 9,
         }
     )
+    _bring_texts()
+
+
+def _bring_texts() -> None:
+    from IPython import get_ipython
+
+    if get_ipython() is None:
+        return
+    import matplotlib_inline.backend_inline  # noqa: F401 - it registers a formatter, and ours is to come behind it
+    from IPython.core.pylabtools import print_figure
+    from matplotlib.figure import Figure
+
+    def with_text(figure):
+        return print_figure(figure, "png", base64=True), {"alt": alt_text(figure)}
+
+    get_ipython().display_formatter.formatters["image/png"].for_type(Figure, with_text)
+
+
+def alt_text(figure) -> str:
+    """What stands on a figure, for those who cannot see it: each panel's title, axes and legend."""
+    told = []
+    for ax in figure.axes:
+        words = [ax.get_title(loc="left") or ax.get_title()]
+        words += [f"{way}: {label}" for way, label in (("across", ax.get_xlabel()), ("up", ax.get_ylabel())) if label]
+        named = [label for label in ax.get_legend_handles_labels()[1] if label]
+        words += ["shown: " + ", ".join(dict.fromkeys(named))] if named else []
+        if any(words):
+            told.append("; ".join(word.replace("\n", " ") for word in words if word))
+    return f"Figure of {len(told)} part{'s' * (len(told) != 1)}. " + ". ".join(told) + "."
 
 
 def scatter(ax, points, labels, title: str = "", names: dict | None = None, size: float = 18):

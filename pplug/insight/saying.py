@@ -1,6 +1,8 @@
 """What a value says, as a plain sentence that is true whatever it is: under figures, and as a lesson's answer."""
 
-from pplug.data import Interval
+from textwrap import shorten
+
+from pplug.data import Interval, Task
 
 
 def gained(one: str, other: str, gain: Interval, of: str) -> str:
@@ -29,3 +31,8 @@ def within(i: Interval, digits: int = 3, absolute: bool = False) -> str:
         values = (-i.mean, -i.high, -i.low)
     mean, low, high = (f"{value + 0.0:.{digits}f}" for value in values)
     return f"{mean} [{low}, {high}]"
+
+
+def item_told(task: Task, item: dict, letters: int = 120) -> str:
+    """A history item on one line, its fields one after the other, cut where it is too long."""
+    return shorten(" → ".join(item[field] for field in task.fields), letters, placeholder=" …")

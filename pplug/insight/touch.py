@@ -4,14 +4,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from math import pi
+from textwrap import shorten
 
 import numpy as np
 
 from pplug.base import needing
 from pplug.data import HABITS, Data
 from pplug.insight.plots import COLOURS
+from pplug.insight.saying import item_told
 
-LONGEST = 90  # letters of an item
 RADIUS = 0.014  # of a point, as a share of the map
 STYLE = """
 body {font: 14px/1.45 sans-serif; margin: 0; color: #222; background: #fff}
@@ -90,10 +91,14 @@ def told_of_users(data: Data, rows: Sequence[dict], labels: Mapping, weights: np
     """
     pointed, clicked = [], []
     for number, (row, each) in enumerate(zip(rows, weights, strict=True)):
-        texts = [" · ".join(data.items[i][field] for field in data.task.fields)[:LONGEST] for i in row["profile"]]
+        texts = [item_told(data.task, data.items[i]) for i in row["profile"]]
         known = [f"{what}: {values[number]}" for what, values in labels.items()]
         pointed.append("\n".join([row["user_id"], *known, "newest texts:", *texts[-2:]]))
-        asked = [f"asked: {row['input'][: 2 * LONGEST]}", f"wrote: {row['output']}", "weight of each item:"]
+        asked = [
+            f"asked: {shorten(row['input'], 240, placeholder=' …')}",
+            f"wrote: {row['output']}",
+            "weight of each item:",
+        ]
         clicked.append("\n".join([*asked, weighed(texts, each[: len(texts)])]))
     return pointed, clicked
 

@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from html import escape
 
 from pplug.base import InputError, needing
-from pplug.data import Task, build_input, history_text, parse_input
+from pplug.data import Task, build_input, parse_input
+from pplug.insight.plots import COLOURS
+from pplug.insight.saying import item_told
 from pplug.method import PersonalizedLM, answer_prompts
 
 WHOSE = ("nobody's", "hers", "someone else's")
@@ -64,7 +66,7 @@ def ask(person: Person, message: str, newest: int) -> Tried:
     kept = list(person.history)[max(0, len(person.history) - newest) :]
     hers, theirs = model.user(kept), model.user(list(person.other)[max(0, len(person.other) - newest) :])
     answers = answer_prompts(bare, [text], max_new_tokens=30) + model.generate([text] * 2, [hers, theirs])
-    items = [history_text(task, item, False) for item in kept[len(kept) - len(hers) :]]
+    items = [item_told(task, item) for item in kept[len(kept) - len(hers) :]]
     said = dict(zip(WHOSE, (" ".join(answer.split()) for answer in answers), strict=True))
     return Tried(said, items, model.weights(text, hers).tolist())
 
@@ -89,9 +91,10 @@ def answers_page(tried: Tried) -> str:
         for whose, answer in tried.answers.items()
     )
     order = sorted(range(len(tried.items)), key=lambda i: (-tried.weights[i], -i))[:HEAVIEST]
+    longest = max(tried.weights, default=1)
     rows = "".join(
-        f'<div title="{tried.weights[i]:.3f}"><span style="display: inline-block; height: .7em; background: #0072B2; '
-        f'width: {100 * tried.weights[i]:.1f}px"></span> {tried.weights[i]:.2f} {escape(tried.items[i])}</div>'
+        f'<div><span style="display: inline-block; height: .7em; background: {COLOURS[0]}; '
+        f'width: {60 * tried.weights[i] / longest:.0f}px"></span> {tried.weights[i]:.3f} {escape(tried.items[i])}</div>'
         for i in order
     )
     of = (
