@@ -97,6 +97,10 @@ def test_replies_are_compared_person_by_person():
     near = {"style": [0.5, 0.7], "rouge1": [0.2, 0.4], "words": [3, 9]}
     far = {"style": [0.7, 0.9], "rouge1": [0.1, 0.1], "words": [20, 30]}
     record = {"replies": {NONE: far, OWN: near}, "true words": [8, 10]}
+    assert tables.replies_line(record).endswith("with the true ones: nearer than those of *the bare LLM*.")
+    other = {"replies": {OWN: far, NONE: near, PROMPT_TUNING: far}, "true words": [8, 10]}
+    said = "farther than those of *the bare LLM*; not shown to be nearer or farther than those of *prompt tuning*."
+    assert tables.replies_line(other).endswith(said)
     told = tables.replies_table(record)
     assert "| the bare LLM | 0.800 | +0.200 [+0.200, +0.200] | 0.100 | 25 |" in told
     assert (
@@ -111,6 +115,7 @@ def test_the_verdict_follows_the_intervals():
     assert "not shown to be better or worse than prompt tuning (+0.067 [" in told
     worse = [r | {"nats": r["nats"] | {NONE: list(np.array(r["nats"][OWN]) - 1)}} for r in RECORDS]
     assert "is worse than the bare LLM (-0.133" in tables.verdict(worse)
+    assert [tables.share(of) for of in (1.0, 380 / 381, 0.6, 0.0)] == ["100%", "99.7%", "60%", "0%"]
 
 
 def test_the_committed_records_are_there():

@@ -149,12 +149,12 @@ def people_table(records: list[dict], users: np.ndarray | None = None) -> str:
         if not len(of_users(records, row)):
             continue
         found, bits = of_users(records, row), of_users(records, row).mean(axis=0)[users].sum() / letters / math.log(2)
-        gained = f"{told(better_by(records, OWN, row, users))}, {users_better(records, OWN, row, users):.0%}"
+        gained = f"{told(better_by(records, OWN, row, users))}, {share(users_better(records, OWN, row, users))}"
         right = who(records, row, users)
         shown = "–" if right is None else f"{right.mean:.3f} [{right.low:.3f}, {right.high:.3f}]"
         cells = [f"{nats(records, row, users).mean:.3f}", f"{bits:.3f}", "–" if row == OWN else gained, shown]
         lines.append([f"**{name}**" if row == OWN else name, *cells, str(len(found))])
-    head = ["", "nats per token ↓", "bits per character ↓", "crowd plug, own history, better by; for how many people"]
+    head = ["", "nats per token ↓", "bits per character ↓", "crowd plug, own history, gains (nats); who gains"]
     return markdown([*head, "who wrote it? ↑", "trainings"], lines)
 
 
@@ -163,14 +163,14 @@ def verdict(records: list[dict], users: np.ndarray | None = None, kind: str = "p
     users = trained_on(records) if users is None else users
     sentences = []
     for row, name in ((NONE, "the bare LLM"), (ANOTHERS, "another user's history"), (PROMPT_TUNING, "prompt tuning")):
-        i, share = better_by(records, OWN, row, users), users_better(records, OWN, row, users)
+        i, gaining = better_by(records, OWN, row, users), share(users_better(records, OWN, row, users))
         found = "better" if i.low > 0 else "worse" if i.high < 0 else "not shown to be better or worse"
-        sentences.append(f"{found} than {name} ({i.mean:+.3f} [{i.low:+.3f}, {i.high:+.3f}], {share:.0%} of people)")
+        sentences.append(f"{found} than {name} ({i.mean:+.3f} [{i.low:+.3f}, {i.high:+.3f}], {gaining})")
     questions = np.bincount(records[0]["questions"]["user"], minlength=len(users))[users].sum()
     return (
         f"On {questions} replies of {users.sum()} {kind}, in {len(records)} trainings, the plug with a person's own "
-        f"history is {'; '.join(sentences)}: nats per token of the true reply gained, 95 % intervals over people and "
-        "trainings."
+        f"history is {'; '.join(sentences)}. In brackets: the nats per token gained on the true reply, their 95 % "
+        "interval over people and trainings, and the share of people who gain."
     )
 
 
@@ -188,8 +188,19 @@ def replies_table(record: dict) -> str:
         ]
         lines.append([TABLE[row], *values])
     lines.append(["the true replies", "–", "–", "–", f"{np.median(record['true words']):.0f}"])
-    head = ["", "distance in habits ↓", "crowd plug, own history, nearer by", "ROUGE-1 ↑", "words, median"]
+    head = ["", "distance in habits ↓", "crowd plug, own history, nearer by", "ROUGE-1 ↑", "words (median)"]
     return markdown(head, lines)
+
+
+def replies_line(record: dict) -> str:
+    """Than whose replies those with the plug are farther from the true ones in habits, or nearer, in a sentence."""
+    found, names = record["replies"], {}
+    for row in (row for row in found if row != OWN):
+        i = bootstrap_mean(np.subtract(found[row]["style"], found[OWN]["style"]))
+        how = "nearer" if i.low > 0 else "farther" if i.high < 0 else "not shown to be nearer or farther"
+        names.setdefault(how, []).append(f"*{TABLE[row]}*")
+    said = "; ".join(f"{how} than those of {' and '.join(rows)}" for how, rows in names.items())
+    return f"Replies of the crowd plug with a person's own history, compared in habits with the true ones: {said}."
 
 
 def replies_record() -> dict:
@@ -200,7 +211,7 @@ def replies_record() -> dict:
 def trainings_line(records: list[dict]) -> str:
     """What the two forms of the plug gain over prompt tuning in each training, in a sentence."""
     each = (f"{TABLE[row]} {in_each_training(records, row, PROMPT_TUNING)}" for row in (OWN, PAPER_OWN))
-    return f"Over prompt tuning in each training alone: {'; '.join(each)}."
+    return f"Nats per token gained over prompt tuning, each training alone: {'; '.join(each)}."
 
 
 def cache_line(first: dict, cached: dict) -> str:
@@ -219,7 +230,8 @@ def cache_line(first: dict, cached: dict) -> str:
         for row, name, without in ((NONE, "the bare LLM", NONE), (CROWD, "the crowd plug", OWN))
     }
     said = " and ".join(f"{gain} to {name}" for name, gain in gains.items())
-    return f"A cache of a person's own words, mixed in by a share chosen on dev, adds {said} (nats per token)."
+    cache = "A cache counts a person's own words and mixes them into the LLM's next-token probabilities"
+    return f"{cache}; how much was chosen on dev. In nats per token gained, it adds {said}."
 
 
 def cache_record() -> dict:
@@ -245,11 +257,12 @@ def turn_lines(records: list[dict], row: str) -> dict[int, Interval]:
 def tried_table(records: list[dict]) -> str:
     """What was compared on dev: nats per token of each variant with the own and with another user's history."""
     lines = [
-        [row["what"], str(row["steps"]), f"{row['own']:.3f}", f"{row['other']:.3f}" if "other" in row else "–"]
+        [row["what"], str(row["steps"]), *(f"{row[of]:.3f}" if of in row else "–" for of in ("own", "other")), asked]
         for record in records
-        for row in record["rows"]
+        for row, asked in ((row, str(record.get("questions", "–"))) for row in record["rows"])
     ]
-    return markdown(["variant", "steps × batch", "own history", "another user's history"], lines)
+    head = ["variant", "steps × batch", "nats per token ↓, own history", f"{ANOTHERS} ↓", "dev questions"]
+    return markdown(head, lines)
 
 
 def task_records() -> list[dict]:
@@ -270,8 +283,13 @@ def tasks_table(records: list[dict]) -> str:
         gains = [told(better_by([record], own, row, users)) for row in (PROMPT_TUNING, others)]
         lines.append([name, *scores, *gains])
     plugs = [f"{PAPER}, {OWN}", f"crowd plug, {ANOTHERS}", f"crowd plug, {OWN}"]
-    gained = [f"nats per token over {PROMPT_TUNING}", f"over {ANOTHERS}"]
+    gained = [f"nats per token that it gains over {PROMPT_TUNING}", f"over {ANOTHERS}"]
     return markdown(["", "the bare LLM", PROMPT_TUNING, *plugs, *gained], lines)
+
+
+def share(of: float) -> str:
+    """A share of people in percent; only all of them are 100%."""
+    return f"{of:.1%}" if of < 1 and f"{of:.0%}" == "100%" else f"{of:.0%}"
 
 
 def told(i: Interval) -> str:
