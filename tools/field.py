@@ -89,7 +89,7 @@ def empty_places() -> str:
     unknown = [m.name for m in METHODS if m.new_user == NOT_KNOWN]
     return (
         f"**Empty places**, {sum(map(len, empty.values()))} of {len(places)}: {told}.\n\n"
-        f"**Places where nothing has a row yet**: {'; '.join(others)}. What a new user costs is not known here for "
+        f"**Places where nothing was measured yet**: {'; '.join(others)}. What a new user costs is not known here for "
         f"{' and '.join(unknown)}, which stand beside the columns."
     )
 
@@ -101,7 +101,7 @@ def _or(words: list[str]) -> str:
 def rest() -> str:
     """The paper's rivals that the list has not."""
     return (
-        f"The PPlug paper's {', '.join(NOT_OURS[:-1])} and {NOT_OURS[-1]} have no row and no place here: "
+        f"The PPlug paper's {', '.join(NOT_OURS[:-1])} and {NOT_OURS[-1]} are not in this list; "
         "[the comparison](rivals.md) shows the paper's numbers for them."
     )
 

@@ -21,7 +21,7 @@ GOALS = {
     "05_map_user_embeddings": "the map of users, and the numbers that say what it shows",
     "06_compare_with_baselines": "every rival on the same users; where the plug loses",
     "07_your_own_users": "from a table of texts, or a git repository, to an answer",
-    "08_where_the_time_goes": "a training step part by part, against its floor",
+    "08_where_the_time_goes": "a training step part by part, against the least it could take",
     "09_what_an_embedding_reveals": "four attacks on the vectors, and what blurring costs",
     "10_real_people": "real people, a real LLM: who gains, who loses, newcomers",
 }
@@ -74,11 +74,11 @@ def people_front(records: list[dict]) -> str:
     users, lines = people_tables.trained_on(records), []
     for row in FRONT:
         gain, share = people_tables.better_by(records, OWN, row), people_tables.users_better(records, OWN, row)
-        cells = ["–", "–"] if row == OWN else [people_tables.told(gain), f"{share:.0%}"]
+        cells = ["–", "–"] if row == OWN else [people_tables.told(gain), people_tables.share(share)]
         name = people_tables.TABLE[row]
         nats = people_tables.nats(records, row, users).mean
         lines.append([f"**{name}**" if row == OWN else name, f"{nats:.3f}", *cells])
-    return markdown(["", "nats per token ↓", "crowd plug, own history, better by", "for people"], lines)
+    return markdown(["", "nats per token ↓", "crowd plug, own history, gains", "who gains"], lines)
 
 
 def measured(records: list[dict]) -> str:
@@ -88,23 +88,28 @@ def measured(records: list[dict]) -> str:
     found = [
         f"{_than(records, row, people)} {name}"
         for row, name, people in (
-            (ANOTHERS, "another person's history", users),
-            (PROMPT_TUNING, "*prompt tuning*, which knows nobody", users),
+            (ANOTHERS, "with another person's history", users),
+            (PROMPT_TUNING, "*prompt tuning* (soft tokens that are the same for everyone)", users),
             (TUNED_4, "prompt tuning with four of the person's replies in the prompt", users),
         )
     ]
-    new = f"For {newcomers.sum()} newcomers without any history the plug is {_than(records, PROMPT_TUNING, newcomers)}"
+    new = f"For {newcomers.sum()} newcomers without any history it is {_than(records, PROMPT_TUNING, newcomers)}"
     return (
-        f"**Measured** on {asked[users].sum():,} replies of {users.sum()} real people in chats that no training saw, "
-        f"in nats per token: a person's own history is {', '.join(found[:-1])}, and {found[-1]}. {new} prompt tuning; "
-        f"the plug that ships now answers them as the mean person ({_unknown():+.3f})."
+        f"**Measured** on {asked[users].sum():,} replies of {users.sum()} real people, in chats that no training saw. "
+        "In brackets: nats per token, how much smaller the LLM's loss on the true reply is. With a person's own "
+        f"history the plug is {', '.join(found[:-1])}, and {found[-1]}. {new} prompt tuning. {_unknown()}"
     )
 
 
-def _unknown() -> float:
+def _unknown() -> str:
     """What newcomers without a history gain over prompt tuning when they are answered as the mean person."""
     newcomers = next(record["newcomers"] for record in people_tables.tried_records() if "newcomers" in record)
-    return newcomers["better_than_prompt_tuning_by"]["the mean person"][0]
+    gains = newcomers["better_than_prompt_tuning_by"]
+    before, now = (gains[way][0] for way in ("as it was trained", "the mean person"))
+    return (
+        f"The plug that ships now answers them as the mean person: {now:+.3f} instead of {before:+.3f}, "
+        f"measured on {newcomers['people']} newcomers in one training."
+    )
 
 
 def _than(records: list[dict], row: str, users: np.ndarray) -> str:

@@ -14,6 +14,7 @@ from pplug.study.people_tables import (
     cache_record,
     people_records,
     people_table,
+    replies_line,
     replies_record,
     replies_table,
     task_records,
@@ -85,7 +86,7 @@ def plan_table() -> str:
 def people(records: list[dict]) -> str:
     """The table of real people, what it says in sentences, and what is written."""
     parts = [people_table(records), verdict(records), trainings_line(records), cache_line(records[0], cache_record())]
-    parts.append(replies_table(replies_record()))
+    parts += [replies_table(replies_record()), replies_line(replies_record())]
     return "\n\n".join(parts)
 
 
