@@ -185,7 +185,7 @@ def intervals(ax, named: dict, highlight: str | None = None, zero: bool = False,
     if zero:
         ax.axvline(0, color="black", lw=0.8)
     ax.set_yticks(range(len(named)), list(named))
-    ax.invert_yaxis()
+    ax.set_ylim(len(named) - 0.5, -0.5)
     ax.set_xlabel(xlabel)
     return ax
 
