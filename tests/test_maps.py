@@ -11,6 +11,7 @@ from datasets import Dataset
 from torch import nn
 
 from pplug.data.loading import Data, load
+from pplug.data.style import style
 from pplug.data.tasks import get_task
 from pplug.insight import maps, probes
 from pplug.method.batches import Example
@@ -160,9 +161,21 @@ def test_true_values(tmp_path):
     data = load(simulate(tmp_path, "LaMP-4", 4, seed=0), "LaMP-4")
     rows = data.splits["test"].to_list()[1:]
     values = maps.true_values(data, rows)
-    assert set(values) == {"hard", "soft"}
-    assert values["soft"].tolist() == [data.factors[row["user_id"]]["values"]["soft"] for row in rows]
+    assert set(values) == {"hard news", "soft news"}, "by their whole names"
+    assert values["soft news"].tolist() == [data.factors[row["user_id"]]["values"]["soft"] for row in rows]
     assert maps.true_values(replace(data, factors=None), rows) == {}
+
+
+def test_users_with_enough_items_and_their_manner(tmp_path):
+    data = load(simulate(tmp_path, "LaMP-4", 8, seed=0), "LaMP-4")
+    questions = data.splits["test"].to_list()
+    least = sorted(len(row["profile"]) for row in questions)[3]
+    chosen = maps.with_items(data, least, 2)
+    assert len(chosen) == 2 and all(len(row["profile"]) >= least for row in chosen)
+    assert len(maps.with_items(data, 0, 100)) == len({row["user_id"] for row in questions})
+    texts = data.history_texts(with_label=False)
+    of_one = style([texts[number] for number in chosen[1]["profile"]]).mean(axis=0)
+    assert np.allclose(maps.manner(data, chosen)[1], of_one)
 
 
 def test_first_words():

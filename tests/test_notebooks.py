@@ -15,7 +15,6 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from tools import notebooks
-from tools.execution import Run
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -297,11 +296,3 @@ def test_the_time_from_nothing_is_told_where_the_same_command_installed(tmp_path
     assert 100 <= notebooks.since_command(done) < 130
     os.utime(done, (0, 0))
     assert notebooks.since_command(done) is None, "it was installed before"
-
-
-def test_a_run_in_an_environment_that_was_there_keeps_the_time_from_nothing(tmp_path):
-    run = Run("00_start_here", "", 10.0, 100.0, 3, "")
-    notebooks.record(tmp_path / "timings.json", "default", run, 184.21)
-    notebooks.record(tmp_path / "timings.json", "default", run)
-    (kept,) = json.loads((tmp_path / "timings.json").read_text())["notebooks"]
-    assert kept[notebooks.FROM_NOTHING] == 184.2

@@ -7,7 +7,10 @@ import pytest
 from browser import browsing, wait
 
 from pplug.data import HABITS
+from pplug.data.loading import load
 from pplug.insight import touch
+from pplug.insight.saying import item_told
+from pplug.offline.simulate import simulate
 
 POINTS = np.array([[0.0, 0.0], [4.0, 0.0], [0.0, 4.0], [4.0, 4.0]])
 HALVES = {"hard news": ["plain", "plain", "list", "list"], "soft news": ["plain", "list", "plain", "list"]}
@@ -45,6 +48,17 @@ def test_the_heaviest_items_come_first_and_the_rest_is_summed():
     lines = touch.weighed(["a", "b", "c", "d"], [0.1, 0.5, 0.15, 0.25], most=2).splitlines()
     assert lines == ["0.50  b", "0.25  d", "0.25  the other 2 together"]
     assert touch.weighed(["a", "b"], [0.4, 0.6]).splitlines() == ["0.60  b", "0.40  a"]
+
+
+def test_of_simulated_users_texts_and_weights_are_told(tmp_path, monkeypatch):
+    data = load(simulate(tmp_path, "LaMP-4", 4, seed=0), "LaMP-4")
+    rows = data.splits["test"].to_list()
+    equal = [np.full(len(row["profile"]), 1 / len(row["profile"])) for row in rows]
+    monkeypatch.setattr(touch, "item_weights", lambda model, data, rows: equal)
+    pointed, clicked = touch.told_of_users(None, data, rows, {"hard news": list("abcd")})
+    items = [item_told(data.task, data.items[number]) for number in rows[1]["profile"]]
+    assert pointed[1].splitlines()[:2] == [rows[1]["user_id"], "hard news: b"] and pointed[1].endswith(items[-1])
+    assert f"wrote: {rows[1]['output']}" in clicked[1] and f"{equal[1][0]:.2f}  {items[0]}" in clicked[1]
 
 
 def test_of_real_people_only_numbers_are_told():

@@ -87,6 +87,12 @@ def test_the_widget_asks_for_what_is_chosen(person):
     assert "there is no message" in shown.value and not button.disabled
 
 
+def test_the_next_one_is_someone_else(person):
+    people = try_it.with_others(person.model, {name: replies.items(name) for name in "abc"}, "hello")
+    assert [one.name for one in people] == list("abc") and people[2].message == "hello"
+    assert [one.other for one in people] == [one.history for one in people[1:] + people[:1]]
+
+
 def free_port() -> int:
     with socket.socket() as some:
         some.bind(("127.0.0.1", 0))

@@ -98,7 +98,7 @@ def compare_records() -> list[dict]:
 TABLES = {
     "replies": replies,
     "measured": lambda: measured(people_records()),
-    "first answer": first_answer,
+    "first-answer": first_answer,
     "lessons": lessons,
     "people-front": lambda: people_front(people_records()),
     "people": lambda: people(people_records()),

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from pplug.base import InputError, needing
-from pplug.data import Data
+from pplug.data import Data, style
 from pplug.method import Example, PersonalizedLM, collate, prepare
 
 TINY = 1e-6  # keeps a division by the length of a zero vector finite
@@ -47,6 +47,15 @@ def user_embeddings(model: PersonalizedLM, examples: list[Example], batch_size: 
         tokens = model.plug.user_embedding(batch["query"], batch["history"], batch["history_mask"])
         parts.append(model.plug.user_part(tokens).flatten(1).float().cpu().numpy())
     return np.concatenate(parts)
+
+
+@torch.inference_mode()
+def item_weights(model: PersonalizedLM, data: Data, examples: list[dict]) -> list[np.ndarray]:
+    """The weight of each of a user's items for the user's own question, *Paper: Eq. 3*: of each example `[N]`."""
+    prepared = prepare(model, data, examples)
+    batch = collate(model, prepared, for_generation=True)
+    weights = model.plug.weights(batch["query"], batch["history"], batch["history_mask"]).float().cpu().numpy()
+    return [row[: len(example.history)] for row, example in zip(weights, prepared, strict=True)]
 
 
 def mean_query(
@@ -91,6 +100,18 @@ def few_users(data: Data, examples: list[dict], newest: int = 0) -> tuple[Data, 
     place = {row: i for i, row in enumerate(sorted({row for profile in profiles for row in profile}))}
     moved = [e | {"profile": [place[row] for row in p]} for e, p in zip(examples, profiles, strict=True)]
     return replace(data, history=data.history.select(list(place))), moved
+
+
+def with_items(data: Data, least: int, most: int) -> list[dict]:
+    """One test question of each of the first users whose histories have at least so many items; `most` users."""
+    asked = {row["user_id"]: row for row in data.splits["test"].to_list()}
+    return [row for row in asked.values() if len(row["profile"]) >= least][:most]
+
+
+def manner(data: Data, rows: list[dict]) -> np.ndarray:
+    """How each user writes, whatever it is about: `[n, len(HABITS)]`, the mean of `data.style` over the items."""
+    texts = data.history_texts(with_label=False)
+    return np.array([style([texts[number] for number in row["profile"]]).mean(axis=0) for row in rows])
 
 
 def mean_history(examples: list[Example]) -> np.ndarray:

@@ -10,6 +10,7 @@ import numpy as np
 
 from pplug.base import needing
 from pplug.data import HABITS, Data
+from pplug.insight.maps import item_weights
 from pplug.insight.plots import COLOURS
 from pplug.insight.saying import item_told
 
@@ -77,20 +78,20 @@ def framed(made: str, title: str, height: int = 700) -> str:
     return f"<div><iframe title='{escape(title)}' style='{style}' srcdoc='{inside}'></iframe></div>"
 
 
-def told_of_users(data: Data, rows: Sequence[dict], labels: Mapping, weights: np.ndarray) -> tuple[list, list]:
+def told_of_users(model, data: Data, rows: list[dict], labels: Mapping) -> tuple[list, list]:
     """What to tell of users whose texts may be shown.
 
     Args:
+        model: A `PersonalizedLM`, whose plug weighs their items.
         data: Where the rows' profiles point to.
         rows: n questions of `data.splits[...]`, one for each user.
         labels: What is known of the users → `[n]`, each user's value.
-        weights: `[n, N]`, of each question the weights of the user's items.
 
     Returns:
         For the pointer: the user, what is known, the two newest items. For a click: question, answer, heaviest items.
     """
     pointed, clicked = [], []
-    for number, (row, each) in enumerate(zip(rows, weights, strict=True)):
+    for number, (row, each) in enumerate(zip(rows, item_weights(model, data, rows), strict=True)):
         texts = [item_told(data.task, data.items[i]) for i in row["profile"]]
         known = [f"{what}: {values[number]}" for what, values in labels.items()]
         pointed.append("\n".join([row["user_id"], *known, "newest texts:", *texts[-2:]]))
@@ -99,7 +100,7 @@ def told_of_users(data: Data, rows: Sequence[dict], labels: Mapping, weights: np
             f"wrote: {row['output']}",
             "weight of each item:",
         ]
-        clicked.append("\n".join([*asked, weighed(texts, each[: len(texts)])]))
+        clicked.append("\n".join([*asked, weighed(texts, each)]))
     return pointed, clicked
 
 

@@ -34,6 +34,19 @@ class Person:
     message: str
 
 
+def with_others(model: PersonalizedLM, people: dict[str, list[dict]], message: str) -> list[Person]:
+    """People of one plug, each with the next one as someone else.
+
+    Args:
+        model: With the plug.
+        people: Name → history.
+        message: What they are asked at first.
+    """
+    pairs = list(people.items())
+    around = zip(pairs, pairs[1:] + pairs[:1], strict=True)
+    return [Person(name, model, history, other, message) for (name, history), (_, other) in around]
+
+
 @dataclass(frozen=True)
 class Tried:
     """What came of one message.
