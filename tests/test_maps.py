@@ -134,6 +134,15 @@ def test_embedding_depends_on_the_input_unless_it_is_held_fixed(monkeypatch):
     assert rows[0].query_text == "query 1", "the examples given are left as they were"
 
 
+def test_the_weights_of_a_users_items_are_those_of_equation_3(monkeypatch):
+    monkeypatch.setattr(maps, "prepare", lambda model, data, examples: examples)
+    users = [user(n, seed=n) for n in (3, 1, 5)]
+    for weights, example in zip(maps.item_weights(Model(), None, users), users, strict=True):
+        x, h = (torch.from_numpy(v.astype(np.float32)) for v in (example.query, example.history))
+        expected = torch.softmax(h @ nn.functional.normalize(x, dim=0), dim=0)
+        np.testing.assert_allclose(weights, expected, atol=1e-6)
+
+
 def test_mean_history():
     users = [user(3, seed=1), user(0)]
     means = maps.mean_history(users)
