@@ -51,6 +51,8 @@ def alt_text(figure) -> str:
     """What stands on a figure, for those who cannot see it: each panel's title, axes and legend."""
     told = []
     for ax in figure.axes:
+        if ax.get_label() == "<colorbar>":
+            continue
         words = [ax.get_title(loc="left") or ax.get_title()]
         words += [f"{way}: {label}" for way, label in (("across", ax.get_xlabel()), ("up", ax.get_ylabel())) if label]
         named = [label for label in ax.get_legend_handles_labels()[1] if label]
