@@ -19,8 +19,9 @@ STYLE = """
 body {font: 14px/1.45 sans-serif; margin: 0; color: #222; background: #fff}
 .maps {display: flex; flex-wrap: wrap; gap: 12px} .map {flex: 1 1 300px; max-width: 460px}
 h3 {font-size: 15px; margin: 4px 0} p {margin: 2px 0} b.dot {font-size: 18px; line-height: 0}
-#told {border-top: 1px solid #ccc; margin-top: 6px; padding: 6px 2px; min-height: 9em; white-space: pre-line;
-  columns: 340px}
+span {white-space: nowrap}
+#told {border-top: 1px solid #ccc; margin-top: 6px; padding: 6px 2px; min-height: 3em; white-space: pre-line;
+  columns: 340px; position: sticky; bottom: 0; max-height: 45vh; overflow: auto; background: #fff}
 """
 CLICKED = """
 const at = cb_data.source.selected.indices[0]
@@ -147,7 +148,9 @@ def _legend(panel: Panel) -> str:
     for side, (what, half) in zip(("left", "right"), panel.halves.items(), strict=True):
         lines.setdefault(tuple(sorted(set(half))), []).append(f"{side} half: {escape(what)}")
     shown = [
-        "; ".join(sides) + " – " + " ".join(f'<b class="dot" style="color:{colours[x]}">●</b> {escape(x)}' for x in own)
+        "; ".join(sides)
+        + " – "
+        + " ".join(f'<span><b class="dot" style="color:{colours[x]}">●</b> {escape(x)}</span>' for x in own)
         for own, sides in lines.items()
     ]
     return "".join(f"<p>{line}</p>" for line in shown)
