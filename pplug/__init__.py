@@ -11,6 +11,7 @@ __version__ = "0.1.0"
 HOMES = {  # what is public → where it lives; imported when first asked for, since torch takes seconds
     "PersonalizedLM": "pplug.method.personalized",
     "User": "pplug.method.user",
+    "UserStore": "pplug.method.user_store",
     "Task": "pplug.data.tasks",
     "PlugConfig": "pplug.method.plug_config",
     "train": "pplug.method.training",
@@ -21,6 +22,7 @@ HOMES = {  # what is public → where it lives; imported when first asked for, s
 __all__ = [  # noqa: RUF022 in the order a reader meets them
     "PersonalizedLM",
     "User",
+    "UserStore",
     "Task",
     "PlugConfig",
     "train",
@@ -32,7 +34,7 @@ __all__ = [  # noqa: RUF022 in the order a reader meets them
 
 if TYPE_CHECKING:
     from pplug.data import Task
-    from pplug.method import PersonalizedLM, PlugConfig, User, evaluate, load_encoder, load_llm, train
+    from pplug.method import PersonalizedLM, PlugConfig, User, UserStore, evaluate, load_encoder, load_llm, train
 
 
 def __getattr__(name: str):

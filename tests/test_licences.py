@@ -22,6 +22,7 @@ FAMILIES = {
     "MIT": r"\bmit\b",
     "MPL": r"\bmpl|mozilla",
     "PSF": r"python software foundation|\bpsf",
+    "OpenLDAP": r"\boldap|openldap",
     "GPL": r"gpl|general public",
     "proprietary": r"proprietary|noncommercial",
 }

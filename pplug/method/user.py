@@ -94,11 +94,11 @@ class User:
         features = None if self.features is None else self.features[torch.from_numpy(~gone).to(self.features.device)]
         return replace(self, keys=self.keys[~gone], vectors=self.vectors[~gone], features=features)
 
-    def save(self, path: str | Path) -> Path:
-        """Write the user to a file, in half precision, with what it was made for; no text of the history is in it.
+    def to_bytes(self) -> bytes:
+        """What `save` writes: the user in half precision, with what it was made for; no text of the history is in it.
 
-        Returns:
-            The path.
+        Raises:
+            InputError: A number is not finite in half precision.
         """
         from safetensors.torch import save
 
@@ -110,44 +110,61 @@ class User:
         if self.features is not None:
             tensors["features"] = self.features.half().cpu()
         if not all(value.isfinite().all() for value in tensors.values()):
-            raise InputError(f"{path}: a user's numbers are not finite in half precision: not written")
+            raise InputError("a user's numbers are not finite in half precision: not written")
         tensors = {name: value.contiguous() for name, value in tensors.items()}
-        write_bytes(Path(path), save(tensors, {"format": FORMAT, "made_for": json.dumps(self.made_for)}))
-        return Path(path)
+        return save(tensors, {"format": FORMAT, "made_for": json.dumps(self.made_for)})
 
     @classmethod
-    def load(cls, path: str | Path, model: PromptedLM | None = None) -> "User":
-        """Read a user that `save` wrote.
+    def from_bytes(cls, data: bytes, model: PromptedLM | None = None, where: str = "a user") -> "User":
+        """The user that `to_bytes` gave.
 
         Args:
-            path: The file.
+            data: The bytes.
             model: The model it is for; without it, the user can be asked for by any call of a model, but not changed.
+            where: What an error names.
 
         Raises:
-            FileNotFoundError: There is no such file.
-            DataError: It is none that `save` wrote.
+            DataError: They are damaged, or of another version.
             InputError: The user was made for another plug, encoder or task than the model's.
         """
-        from safetensors import SafetensorError, safe_open
+        from safetensors import SafetensorError
+        from safetensors.torch import load
 
-        path = Path(path)
-        if not path.is_file():
-            raise FileNotFoundError(f"{path}: no such file: expected one that User.save wrote")
         try:
-            with safe_open(path, "pt") as file:
-                told = file.metadata() or {}
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            tensors = load(data)
+            told = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")]).get("__metadata__", {})
             made_for = json.loads(told["made_for"]) if told.get("format") == FORMAT else None
-        except (SafetensorError, OSError, KeyError, ValueError) as error:
-            raise DataError(f"{path}: expected a file that User.save wrote, it is damaged: {error}") from error
+        except (SafetensorError, KeyError, ValueError) as error:
+            raise DataError(f"{where}: expected what User.save wrote, it is damaged: {error}") from error
         if not _fit_together(made_for, tensors):
-            raise DataError(f"{path}: expected a file that User.save of this version wrote")
+            raise DataError(f"{where}: expected what User.save of this version wrote")
         keys, vectors = tensors["keys"].numpy(), tensors.get("vectors")
         features = None if tensors.get("features") is None else tensors["features"].float()
         user = cls(made_for, keys, None if vectors is None else vectors.numpy(), features, tensors.get("total"), model)
         if model is not None:
             user.check(model)
         return user
+
+    def save(self, path: str | Path) -> Path:
+        """Write the user to a file; see `to_bytes`.
+
+        Returns:
+            The path.
+        """
+        write_bytes(Path(path), self.to_bytes())
+        return Path(path)
+
+    @classmethod
+    def load(cls, path: str | Path, model: PromptedLM | None = None) -> "User":
+        """Read a user that `save` wrote; see `from_bytes`.
+
+        Raises:
+            FileNotFoundError: There is no such file.
+        """
+        path = Path(path)
+        if not path.is_file():
+            raise FileNotFoundError(f"{path}: no such file: expected one that User.save wrote")
+        return cls.from_bytes(path.read_bytes(), model, str(path))
 
     def check(self, model: PromptedLM) -> None:
         """Check that the user was made for this model's task, encoder and plug.
