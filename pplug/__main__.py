@@ -57,13 +57,15 @@ def _own(chosen) -> None:
 
 
 def _encode(chosen) -> None:
+    from pplug.base import process_place
     from pplug.data import load
-    from pplug.method import encode, load_encoder
+    from pplug.method import encode_shared, load_encoder
 
-    part, parts = chosen.shard
-    texts = load(chosen.folder, chosen.task).history_texts()[part - 1 :: parts]
-    vectors = encode(load_encoder(chosen.encoder), texts)
-    print(f"{vectors.shape[0]} history items, {vectors.shape[1]} numbers each")
+    part, parts = process_place()
+    data = load(chosen.folder, chosen.task)
+    own = encode_shared(load_encoder(chosen.encoder), data.each_history_text(), part, parts)
+    shared = f", the share of process {part + 1} of {parts}" if parts > 1 else ""
+    print(f"{own} distinct history texts are in the store{shared}")
 
 
 def _forget(chosen) -> None:

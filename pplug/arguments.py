@@ -36,14 +36,6 @@ def _number(least: int, most: int):
     return parse
 
 
-def _shard(given: str) -> tuple[int, int]:
-    match = re.fullmatch("([0-9]{1,9})/([0-9]{1,9})", given)
-    part, parts = map(int, match.groups()) if match else (0, 0)
-    if not 1 <= part <= parts:
-        raise argparse.ArgumentTypeError(f"expected i/n with i from 1 to n, found {shown(given)!r}")
-    return part, parts
-
-
 USERS, SEED = _number(1, 1_000_000), _number(0, 2**32 - 1)  # of a seed, what every library takes
 
 
@@ -73,11 +65,10 @@ def make_parser() -> argparse.ArgumentParser:
         one.add_argument("source", type=Path), one.add_argument("--task", type=_task, default="LaMP-4")
         one.add_argument("--folder", type=Path, help="gets a folder LaMP_4 or the like; data/own if not given")
 
-    one = commands.add_parser("encode", help="fill the vector store with a folder's history texts")
+    what = "fill the vector store with a folder's history texts; the processes of `accelerate launch` share them"
+    one = commands.add_parser("encode", help=what)
     one.add_argument("task", type=_task), one.add_argument("folder", type=Path)
     one.add_argument("--encoder", default="minilm")
-    what = "i/n: the i-th of n parts, to share the work between workers"
-    one.add_argument("--shard", type=_shard, default=(1, 1), help=what)
 
     one = commands.add_parser("forget", help="remove a user: questions, history, vectors")
     one.add_argument("task", type=_task), one.add_argument("folder", type=Path, help="`chat` for the packaged chats")

@@ -308,7 +308,6 @@ def command_world(tmp_path_factory):
 ODD = [text for text in TEXTS if "\0" not in text and "\ud800" not in text]  # what a shell can hand over
 COMMANDS = (
     ("simulate", "LaMP-4", "{new}", "--users", "2", "--seed", "1"),
-    ("encode", "LaMP-4", "{data}", "--shard", "1/2"),
     ("encode", "LaMP-4", "{data}", "--encoder", "minilm"),
     ("forget", "LaMP-4", "{data}", "u1", "--encoder", "minilm"),
     ("from-table", "{table}", "--task", "LaMP-4", "--folder", "{new}"),

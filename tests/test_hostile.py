@@ -478,10 +478,6 @@ def test_damaged_kept_answers_are_made_again(saved, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["encode", "LaMP-4", "x", "--shard", "1/0"], "--shard: expected i/n with i from 1 to n, found '1/0'"),
-        (["encode", "LaMP-4", "x", "--shard", "x"], "--shard: expected i/n"),
-        (["encode", "LaMP-4", "x", "--shard=-1/3"], "--shard: expected i/n"),
-        (["encode", "LaMP-4", "x", "--shard", f"1/{'9' * 10_000}"], "--shard: expected i/n"),
         (
             ["simulate", "LaMP-4", "x", "--users", "0"],
             "--users: expected a whole number from 1 to 1,000,000, found '0'",

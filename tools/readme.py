@@ -24,7 +24,8 @@ from pplug.study.people_tables import (
     tried_table,
     verdict,
 )
-from pplug.study.plan import needs, plug_parameters
+from pplug.study.plan import needs, planned_on, plug_parameters
+from pplug.study.plan_users import many_users
 from pplug.study.records import FOLDER, load_records, markdown
 from pplug.study.tables import again_table, cost_table, gain_table, main_table, score_table, verdict_table
 from tools import field
@@ -83,6 +84,24 @@ def plan_table() -> str:
     return markdown(head, lines)
 
 
+def users_table() -> str:
+    """What a million and a hundred million users cost, as plan_users.py reckons it."""
+    lines = []
+    for name, users in ((name, users) for name in ("laptop", "paper", "llama") for users in (10**6, 10**8)):
+        profile, found = PROFILES[name], many_users(users, PROFILES[name])
+        hours = [_short(found[what]) for what in ("encode", "refresh", "lora_train")]
+        sizes = [f"{_short(found[what] / 1e12)} TB" for what in ("vectors", "ready", "mean", "lora")]
+        models = f"{profile.llm}, {profile.encoder}, {planned_on(profile).name}"
+        lines.append([f"{users:,}", models, *hours[:1], *sizes[:3], *hours[1:], *sizes[3:]])
+    head = ["users", "LLM, encoder, on", "hours to encode all items", "vectors", "users ready, attention"]
+    head += ["users ready, mean", "hours until ready again after a new plug", "LoRA for each: hours", "LoRA for each"]
+    return markdown(head, lines)
+
+
+def _short(value: float) -> str:
+    return f"{value:,.0f}" if value >= 10 else f"{value:.2g}"
+
+
 def people(records: list[dict]) -> str:
     """The table of real people, what it says in sentences, and what is written."""
     parts = [people_table(records), verdict(records), trainings_line(records), cache_line(records[0], cache_record())]
@@ -108,6 +127,7 @@ TABLES = {
     "gains": lambda: gain_table(compare_records()),
     "standin": standin_table,
     "speed": speed_table,
+    "many-users": users_table,
     "plans": plan_table,
     "compare": lambda: score_table(compare_records()),
     "verdicts": lambda: verdict_table(compare_records()),

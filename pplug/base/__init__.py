@@ -16,7 +16,7 @@ from pplug.base.files import (
     write_bytes,
     write_text,
 )
-from pplug.base.hardware import has_bfloat16, own_device, shard
+from pplug.base.hardware import has_bfloat16, own_device, process_place, shard
 from pplug.base.json_stream import json_items
 from pplug.base.progress import no_loading_bars, no_old_advice, track
 from pplug.base.reading import is_value, parse_json, read_json, read_text, shown
@@ -39,6 +39,7 @@ __all__ = [
     "own_device",
     "package_file",
     "parse_json",
+    "process_place",
     "project_folder",
     "read_json",
     "read_text",

@@ -20,6 +20,11 @@ def own_device() -> str:
     return f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if torch.cuda.is_available() else "cpu"
 
 
+def process_place() -> tuple[int, int]:
+    """Which of how many processes this is, under `accelerate launch` on one machine or several: `(0, 1)` if alone."""
+    return int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
+
+
 def shard(llm) -> None:
     """Spread a frozen LLM's layers over the processes of `accelerate launch`: for one that no single card can hold.
 

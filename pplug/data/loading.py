@@ -56,6 +56,10 @@ class Data:
         """The text of each history item that the history encoder reads, by row number."""
         return [history_text(self.task, item, with_label) for item in self.items]
 
+    def each_history_text(self, with_label: bool = True) -> Iterator[str]:
+        """The same one after the other, for a table that need not fit into memory."""
+        return (history_text(self.task, item, with_label) for item in self.history)
+
 
 def load(folder: str | Path, task: Task | str | None = None, cache: str | Path | None = None) -> Data:
     """Load a folder of LaMP files, time-based or user-based.

@@ -16,6 +16,7 @@ from pplug.method.predictions import write_predictions
 from pplug.method.prompts import MAX_INPUT, target_ids, text_ids
 from pplug.method.release import RELEASE, VISITS
 from pplug.method.saved import read_plug
+from pplug.method.shared_encoding import encode_shared
 from pplug.method.store import remove
 from pplug.method.together import nats_together, train_together
 from pplug.method.training import train
@@ -40,6 +41,7 @@ __all__ = [
     "collate",
     "encode",
     "encode_history",
+    "encode_shared",
     "encode_texts",
     "evaluate",
     "examples_hash",

@@ -117,7 +117,7 @@ def needs(profile: Profile) -> dict:
         `device`; `tasks`, each one's plan; `hours` of `encode`, `train` and `answer` for one plug; `evaluate`, hours
         with its control and all rows of answers; and in bytes `weights`, `vectors`, `disk` and `memory`.
     """
-    device = CARD if profile.checkpointing else LAPTOP_CPU
+    device = planned_on(profile)
     tasks = {task: plan_task(task, profile, device) for task in DATA}
     hours = {what: sum(task.hours[what] for task in tasks.values()) for what in ("encode", "train", "answer")}
     llm, encoder = count(profile.llm), count(profile.encoder)
@@ -133,6 +133,11 @@ def needs(profile: Profile) -> dict:
         "disk": weights + 2 * sum(map(file_bytes, tasks)) + vectors,
         "memory": memory(profile),
     }
+
+
+def planned_on(profile: Profile) -> Device:
+    """What a profile is reckoned on: a card where layers are computed again, as only large LLMs need it."""
+    return CARD if profile.checkpointing else LAPTOP_CPU
 
 
 def bytes_a_vector(profile: Profile) -> int:
