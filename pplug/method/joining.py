@@ -67,7 +67,48 @@ def join(
     return joined, mask
 
 
-def run_llm(llm, joined: Tensor, mask: Tensor, labels: Tensor, only_targets: bool = False):
+def can_read_front(llm) -> bool:
+    """Whether an LLM can go on from keys and values of what it has read: decoder-only, each layer sees all of it."""
+    takes = inspect.signature(llm.forward).parameters
+    kinds = getattr(llm.config, "layer_types", None)
+    sees_all = set(kinds) == {"full_attention"} if kinds else not getattr(llm.config, "sliding_window", None)
+    needed = ("position_ids", "past_key_values", "logits_to_keep")
+    return not llm.config.is_encoder_decoder and sees_all and all(name in takes for name in needed)
+
+
+@torch.no_grad()
+def read_front(llm, fronts: list[list[int]]):
+    """Keys and values of what stands in front of the soft prompts: no trained number has a part in them.
+
+    What all of them begin with, as a chat template does, is read for one of them.
+
+    Args:
+        llm: Decoder-only.
+        fronts: B lists of token ids.
+
+    Returns:
+        What the LLM takes as `past_key_values`, and its mask `[B, T0]`; `(None, mask)` where nothing stands in front.
+    """
+    least, most = min(fronts), max(fronts)  # what these two begin with, all do that stand between them
+    shared = least[: next((i for i, (a, b) in enumerate(zip(least, most, strict=False)) if a != b), len(least))]
+    past, mask = None, torch.ones(1, 0, dtype=torch.long, device=llm.device)
+    for rows in ([shared], [front[len(shared) :] for front in fronts]):
+        if not any(rows):
+            continue
+        ids, own = (part.to(llm.device) for part in pad(rows, 0, left=True))
+        mask = torch.cat([mask.expand(len(rows), -1), own], dim=1)
+        if past is not None:
+            past.batch_repeat_interleave(len(rows))
+        places = (mask.cumsum(-1) - 1).clamp(min=0)[:, -ids.shape[1] :]
+        given = {"attention_mask": mask, "position_ids": places, "use_cache": True, "logits_to_keep": 1}
+        past = llm(inputs_embeds=llm.get_input_embeddings()(ids), past_key_values=past, **given).past_key_values
+    if past is not None and len(mask) < len(fronts):  # they are alike to their ends
+        past.batch_repeat_interleave(len(fronts))
+        mask = mask.expand(len(fronts), -1)
+    return past, mask
+
+
+def run_llm(llm, joined: Tensor, mask: Tensor, labels: Tensor, only_targets: bool = False, front: tuple | None = None):
     """Run the LLM on joined embeddings, with a target.
 
     Args:
@@ -78,20 +119,24 @@ def run_llm(llm, joined: Tensor, mask: Tensor, labels: Tensor, only_targets: boo
             T' positions of `joined`.
         only_targets: Leave out the logits in front of the first that predicts a target of any row. There a decoder-only
             LLM's output layer, as wide as its vocabulary, would work for nothing.
+        front: From `read_front`, where something stands in front that was read already.
 
     Returns:
         The LLM's output, with `loss` and `logits`, `[B, L', V]`: of a decoder-only LLM those of the last L' positions
         of `joined`, all of them without `only_targets`.
     """
-    more = {}
+    more = {"use_cache": False}
     if not llm.config.is_encoder_decoder:
         in_front = joined.shape[1] - labels.shape[1]
         labels = torch.cat([labels.new_full((labels.shape[0], in_front), -100), labels], dim=1)
         takes = inspect.signature(llm.forward).parameters
+        if front is not None:
+            more |= {"use_cache": True, "past_key_values": front[0]}
+            mask = torch.cat([front[1].to(mask.dtype), mask], dim=1)
         if "position_ids" in takes:  # else counted from the first padding
-            more["position_ids"] = (mask.long().cumsum(-1) - 1).clamp(min=0)
+            more["position_ids"] = (mask.long().cumsum(-1) - 1).clamp(min=0)[:, -joined.shape[1] :]
         if only_targets and "logits_to_keep" in takes:
             first = int((labels != -100).any(dim=0).int().argmax())  # it is predicted one position earlier
             labels = labels[:, max(0, first - 1) :]
             more["logits_to_keep"] = labels.shape[1]
-    return llm(inputs_embeds=joined, attention_mask=mask, labels=labels, use_cache=False, **more)
+    return llm(inputs_embeds=joined, attention_mask=mask, labels=labels, **more)

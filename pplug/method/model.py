@@ -12,7 +12,7 @@ from pplug.data import Task, get_task
 from pplug.method.decoding import generate
 from pplug.method.embedder import Plug
 from pplug.method.encoders import Encoder
-from pplug.method.joining import join, run_llm
+from pplug.method.joining import can_read_front, join, read_front, run_llm
 
 
 class PromptedLM(nn.Module):
@@ -111,6 +111,7 @@ class PromptedLM(nn.Module):
         before_mask=None,
         num_items_in_batch=None,
         only_targets: bool = False,
+        front_once: bool = False,
     ) -> dict[str, Tensor]:
         """The loss of the target given the soft prompt and the input, *Paper: Eq. 6*.
 
@@ -122,16 +123,24 @@ class PromptedLM(nn.Module):
             num_items_in_batch: From Trainer: the target's tokens in the whole batch, of which this may be a part. The
                 loss is then this part's share, so that parts and processes add up to the loss of the whole.
             only_targets: See `joining.run_llm`; in training always.
+            front_once: Read what stands in front of the soft prompt once, without gradient, where the LLM allows it.
+                For training a plug alone: what is trained inside the LLM would not learn from there.
 
         Returns:
-            `{"loss", "logits"}`; in training, the loss alone.
+            `{"loss", "logits"}`; in training, the loss alone. With `front_once` the logits begin behind what was
+            read.
 
         Note:
             The paper sums the loss over tokens, the release takes their mean. It is the mean here: the learning rate
             then does not depend on the length of targets.
         """
+        front = None
+        if before_ids is not None and front_once and not self.checkpointing and can_read_front(self.llm):
+            rows = zip(before_ids, before_mask.bool(), strict=True)
+            front = read_front(self.llm, [ids[kept].tolist() for ids, kept in rows])
+            before_ids = before_mask = None
         joined, mask = self.join(input_ids, attention_mask, query, history, history_mask, before_ids, before_mask)
-        output = run_llm(self.llm, joined, mask, labels, only_targets or self.training)
+        output = run_llm(self.llm, joined, mask, labels, only_targets or self.training, front)
         loss = output.loss
         if num_items_in_batch is not None:
             own = (labels != -100).sum()

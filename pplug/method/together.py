@@ -16,7 +16,7 @@ from torch import Tensor
 from pplug.method.batches import Example, Visits, histories
 from pplug.method.checkpoints import read_state, write_state
 from pplug.method.finite import check_finite_weights
-from pplug.method.joining import pad
+from pplug.method.joining import pad, read_front
 from pplug.method.model import PromptedLM
 from pplug.method.training import WEIGHT_DECAY, learn_crowd, learn_unknown
 
@@ -49,7 +49,7 @@ def losses(llm, tokenizer, softs: list[Tensor], examples: Sequence[Example]) -> 
     # All padding goes to the left: the targets' ends meet, and logits are computed there alone.
     order = mask.argsort(dim=1, stable=True)
     joined, mask = joined.gather(1, order[..., None].expand_as(joined)), mask.gather(1, order)
-    past, front_mask = _read_once(llm, tokenizer, [example.before_ids for example in examples])
+    past, front_mask = read_front(llm, [example.before_ids for example in examples])
     if past is not None:
         past.batch_repeat_interleave(at_once)
         mask = torch.cat([front_mask.repeat_interleave(at_once, 0), mask], dim=1)
@@ -61,31 +61,6 @@ def losses(llm, tokenizer, softs: list[Tensor], examples: Sequence[Example]) -> 
     each = torch.nn.functional.cross_entropy(logits[chosen].float(), labels[chosen], reduction="none")
     nats = torch.zeros(len(labels), device=device).index_add(0, chosen.nonzero()[:, 0], each)
     return nats.view(-1, at_once).T, (labels[::at_once] != -100).sum(1)
-
-
-@torch.no_grad()
-def _read_once(llm, tokenizer, fronts: list[list[int]]):
-    """Keys and values of what stands in front of the soft prompts, and its mask `[B, T0]`; None where nothing does.
-
-    What all of them begin with, as a chat template does, is read for one of them.
-    """
-    least, most = min(fronts), max(fronts)  # what these two begin with, all do that stand between them
-    shared = least[: next((i for i, (a, b) in enumerate(zip(least, most, strict=False)) if a != b), len(least))]
-    past, mask = None, torch.ones(1, 0, dtype=torch.long, device=llm.device)
-    for rows in ([shared], [front[len(shared) :] for front in fronts]):
-        if not any(rows):
-            continue
-        ids, own = (part.to(llm.device) for part in pad(rows, tokenizer.pad_token_id, left=True))
-        mask = torch.cat([mask.expand(len(rows), -1), own], dim=1)
-        if past is not None:
-            past.batch_repeat_interleave(len(rows))
-        places = (mask.cumsum(-1) - 1).clamp(min=0)[:, -ids.shape[1] :]
-        given = {"attention_mask": mask, "position_ids": places, "use_cache": True, "logits_to_keep": 1}
-        past = llm(inputs_embeds=llm.get_input_embeddings()(ids), past_key_values=past, **given).past_key_values
-    if past is not None and len(mask) < len(fronts):  # they are alike to their ends
-        past.batch_repeat_interleave(len(fronts))
-        mask = mask.expand(len(fronts), -1)
-    return past, mask
 
 
 def soft_prompts(models: list[PromptedLM], some: list[Sequence[Example]]) -> list[Tensor]:

@@ -113,12 +113,13 @@ def train(
             disable_tqdm=True,
             seed=seed,
         )
+        alone = {"only_targets": True, "front_once": True}  # the plug's: nothing in the LLM is trained
         trainer = Trainer(
             model=model,
             args=arguments,
             train_dataset=Visits(examples, steps * batch_size, seed),
             eval_dataset=dev or None,
-            data_collator=lambda batch: collate(model, batch) | {"only_targets": True},  # of the dev loss too
+            data_collator=lambda batch: collate(model, batch) | alone,  # in asking dev too
             callbacks=[EarlyStoppingCallback(patience)] if patience and dev else [],
             optimizers=(_two_rates(model, learning_rate), None),
         )
