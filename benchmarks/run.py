@@ -6,7 +6,7 @@ import sys
 from benchmarks.goals import missed
 from pplug.study.records import environment, save_record
 
-NAMES = ("training", "encoding", "serving", "users", "sizes")
+NAMES = ("training", "chat_training", "encoding", "serving", "users", "sizes")
 
 
 def main(names: list[str]) -> None:

@@ -63,7 +63,7 @@ def standin_table() -> str:
 
 def speed_table() -> str:
     """What the benchmarks found: every ratio beside what it was to reach, and whether it missed that."""
-    order = ("training", "encoding", "serving", "users", "sizes")
+    order = ("training", "chat_training", "encoding", "serving", "users", "sizes")
     rows = [row for name in order for row in json.loads((FOLDER / "benchmarks" / f"{name}.json").read_text())["rows"]]
     lines = [[row["what"], row["goal"] or "–", f"**{row['value']:.3g}**{missed(row)}", row["detail"]] for row in rows]
     return markdown(["what", "to reach", "measured", "in full"], lines)
