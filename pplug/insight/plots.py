@@ -7,6 +7,8 @@ from pplug.base import needing
 # Okabe and Ito's colours: told apart by readers with any colour vision; grey is kept for what is not the point.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442", "#000000")
 GREY = "#8a8a8a"
+# The same condition has the same colour in every lesson: her own embedding, another's, one for everyone, none.
+HERS, ANOTHERS, EVERYONES, NOBODYS = COLOURS[0], COLOURS[1], GREY, "#bdbdbd"
 
 
 def use_style() -> None:
@@ -192,7 +194,7 @@ def intervals(ax, named: dict, highlight: str | None = None, zero: bool = False,
     return ax
 
 
-def weights_bar(ax, weights, labels: list[str], title: str = ""):
+def weights_bar(ax, weights, labels: list[str], title: str = "", colours: list[str] | None = None):
     """Draw the weight of each history item as horizontal bars, with a line at the uniform weight.
 
     Args:
@@ -200,12 +202,13 @@ def weights_bar(ax, weights, labels: list[str], title: str = ""):
         weights: `[n]`, summing to 1.
         labels: One a bar.
         title: Of the axes.
+        colours: One a bar; all alike if None.
 
     Returns:
         The axes.
     """
     weights = np.asarray(weights)
-    ax.barh(range(len(weights)), weights, color=COLOURS[0])
+    ax.barh(range(len(weights)), weights, color=colours or COLOURS[0])
     ax.axvline(1 / len(weights), color=GREY, lw=1, ls="--", label="uniform")
     ax.set_yticks(range(len(weights)), labels)
     ax.invert_yaxis()
