@@ -13,12 +13,12 @@ from tools import notebooks
 
 NOTEBOOKS = FOLDER.parent / "notebooks"
 GOALS = {
-    "00_start_here": "one user: an answer without and with her embedding, and with someone else's",
+    "00_start_here": "one user: an answer without and with her embedding, and with someone else's; try it by hand",
     "01_load_the_data": "six tasks, LaMP's files, simulated users with known personas",
     "02_embed_histories": "texts to unit vectors, each distinct text once",
     "03_train_the_user_embedder": "the six equations by hand, then for real; every control",
     "04_ablate_pooling_and_instruction": "pooling, instruction embedding, soft tokens, labels",
-    "05_map_user_embeddings": "the map of users, and the numbers that say what it shows",
+    "05_map_user_embeddings": "the map of users, to touch, and the numbers that say what it shows",
     "06_compare_with_baselines": "every rival on the same users; where the plug loses",
     "07_your_own_users": "from a table of texts, or a git repository, to an answer",
     "08_where_the_time_goes": "a training step part by part, against the least it could take",
