@@ -173,6 +173,11 @@ def test_every_exercise_is_solved(notebook):
     assert all(cell.metadata.get("jupyter") == {"source_hidden": True} for cell in solved), "folded"
 
 
+def test_code_that_draws_is_folded(notebook):
+    drawing = [cell for cell in code_cells(notebook) if "plt.show()" in cell.source]
+    assert all(cell.metadata.get("jupyter") == {"source_hidden": True} for cell in drawing)
+
+
 def test_figures(notebook):
     shown = [output for cell in taught_cells(notebook) for output in cell.outputs]
     assert sum("image/png" in output.get("data", {}) for output in shown) in FIGURES

@@ -16,6 +16,7 @@ from pplug.study.tables import (
     again_table,
     cost_table,
     duel_table,
+    folded,
     full_table,
     gain_table,
     main_table,
@@ -156,6 +157,14 @@ def named(task: str = "LaMP-4", seed: int = 0, group: str = "controls", **rows) 
     """A record with these rows' scores."""
     known = {"other": OTHER, "persona": PERSONA, "bm25": BM25_1}
     return record(group, seed, task, **{known.get(name, name): values for name, values in rows.items()})
+
+
+def test_some_rows_alone_are_shown_and_the_rest_folded():
+    few = score_table(RECORDS, (PLUG, INSTRUCTION))
+    rows = [line.split(" | ")[0].strip("| ") for line in few.splitlines()[2:]]
+    assert rows == [PLUG, INSTRUCTION] and set(few.splitlines()[2:]) <= set(score_table(RECORDS).splitlines())
+    made = folded("Every row", few)
+    assert made.startswith("<details><summary>Every row</summary>\n\n|") and made.endswith("|\n\n</details>")
 
 
 @pytest.mark.parametrize("table", [main_table, gain_table, score_table, lambda records: seeds_by_users(records, PLUG)])

@@ -51,9 +51,11 @@ def test_badges_open_the_lesson_and_say_how_to_install(pages):
         assert f"git clone --depth 1 https://github.com/{REPOSITORY}" in shown["source"]
 
 
-def test_without_a_repository_a_lesson_stays_as_it_is():
+def test_without_a_repository_a_lesson_has_no_badges():
     path = next(website.ROOT.glob("notebooks/*.ipynb"))
-    assert json.loads(website.lesson(path, "")) == json.loads(path.read_text(encoding="utf-8"))
+    shown, kept = json.loads(website.lesson(path, "")), json.loads(path.read_text(encoding="utf-8"))
+    parts = [[[cell["id"], cell["source"], cell.get("outputs")] for cell in some["cells"]] for some in (shown, kept)]
+    assert parts[0] == parts[1]
 
 
 def test_what_was_laid_out_before_goes(tmp_path):
@@ -61,3 +63,17 @@ def test_what_was_laid_out_before_goes(tmp_path):
     (tmp_path / "site" / "old.md").touch()
     website.lay_out(tmp_path / "site")
     assert not (tmp_path / "site" / "old.md").exists()
+
+
+def test_folded_cells_and_alternative_texts_stand_where_the_site_looks(tmp_path):
+    figure = {"output_type": "display_data", "data": {"image/png": ""}, "metadata": {"image/png": {"alt": "who gains"}}}
+    cells = [
+        {"cell_type": "code", "metadata": {"jupyter": {"source_hidden": True}}, "outputs": [figure], "source": ""},
+        {"cell_type": "code", "metadata": {}, "outputs": [], "source": ""},
+    ]
+    path = tmp_path / "00_some.ipynb"
+    path.write_text(json.dumps({"cells": cells}))
+    folded, plain = json.loads(website.lesson(path, ""))["cells"]
+    assert folded["metadata"]["tags"] == ["hide-input"]
+    assert folded["metadata"]["mystnb"] == {"image": {"alt": "who gains"}}
+    assert plain["metadata"] == {}

@@ -64,9 +64,11 @@ def lay_out(folder: Path, repository: str = "") -> None:
 
 
 def lesson(path: Path, repository: str) -> str:
-    """A notebook's text: its figures' alternative texts where myst-nb looks; badges if the repository is known."""
+    """A notebook's text: alternative texts and folded cells as myst-nb has them; badges if the repository is known."""
     notebook = json.loads(path.read_text(encoding="utf-8"))
     for cell in notebook["cells"]:
+        if cell["metadata"].get("jupyter", {}).get("source_hidden"):
+            cell["metadata"].setdefault("tags", []).append("hide-input")
         given = [output.get("metadata", {}).get("image/png", {}) for output in cell.get("outputs", [])]
         if texts := [image["alt"] for image in given if "alt" in image]:
             cell["metadata"]["mystnb"] = {"image": {"alt": " ".join(texts)}}

@@ -43,15 +43,22 @@ def sign(interval: Interval) -> str:
     return "▲" if interval.low > 0 else "▼" if interval.high < 0 else ""
 
 
-def score_table(records: list[dict]) -> str:
-    """All rows and tasks: mean, ▲ or ▼ over instruction only, and the paper's numbers in columns of their own.
+def folded(told: str, table: str) -> str:
+    """A table that a reader unfolds: its line, and the table behind it, as Markdown."""
+    return f"<details><summary>{told}</summary>\n\n{table}\n\n</details>"
+
+
+def score_table(records: list[dict], rows: tuple[str, ...] | None = None) -> str:
+    """Rows and tasks: mean, ▲ or ▼ over instruction only, and the paper's numbers in columns of their own.
+
+    All rows if none are named.
 
     The paper's rivals that have no row of ours stand below, its strongest, RSPG-Post, among them.
     """
     tasks = by_task(of_groups(records))
     head = ["", *(cell for task in tasks for cell in (f"{task} {metric_label(task)}", "*paper*"))]
     lines = []
-    for row in row_names(records):
+    for row in rows or row_names(records):
         cells = []
         for task, found in tasks.items():
             papers = _papers(task, row)
@@ -62,7 +69,7 @@ def score_table(records: list[dict]) -> str:
             value = f"{score(found, row).mean:.3f} {mark}".strip()
             cells += [f"**{value}**" if row == PLUG else value, papers]
         lines.append([row, *cells])
-    for theirs in NOT_OURS:
+    for theirs in NOT_OURS if rows is None else ():
         cells = (cell for task in tasks for cell in ("–", f"*{RIVALS_TEST[theirs][task]:.3f}*"))
         lines.append([f"*the paper's {theirs}*", *cells])
     return "\n".join([markdown(head, lines), *_notes(records)])
