@@ -23,7 +23,7 @@ from pplug.study.people import CHOICES, CROWD, PAPER, PROFILE, made_plug
 
 BATCH, BATCHES, ITEMS = 8, 4, 20
 KINDS = {"replies in chats, crowd plug": ("chat", CROWD, PROFILE), "movie tags, PPlug": ("LaMP-2", PAPER, DEFAULT)}
-STEPS, SETTLED = 1000, 200  # of the look at memory; steps after which it is to stay as it is
+STEPS, SETTLED = 400, 100  # of the look at memory; steps after which it is to stay as it is
 ALONE = {"only_targets": True, "front_once": True}  # as `training.train` calls the model
 
 
