@@ -94,13 +94,13 @@ def _sqlite(path: Path, users: int) -> list[dict]:
 
 
 def _lmdb(path: Path, users: int) -> list[dict]:
-    some, start = [made(number).to_bytes() for number in range(1000)], time.perf_counter()
+    some, start = [made(number) for number in range(1000)], time.perf_counter()
     options = {"map_size": 2**34, "subdir": False}
     with lmdb.open(str(path), **options) as store:
         for first in range(0, users, AT_ONCE):
             with store.begin(write=True) as change:
                 for n in range(first, min(first + AT_ONCE, users)):
-                    change.put(f"user-{n}".encode(), some[n % 1000])
+                    change.put(f"user-{n}".encode(), some[n % 1000].to_bytes())
     filled, size = time.perf_counter() - start, path.stat().st_blocks * 512
 
     def get(store, name):
