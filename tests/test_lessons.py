@@ -29,6 +29,7 @@ LONGEST_TEXT, LONGEST_CODE = 120, 25  # words of a text cell, lines of a code ce
 ABSOLUTE = re.compile(r"(?<![\w.~/:-])/(home|Users|root|tmp|work|mnt|private|var|opt)(/|\b)|\b[A-Z]:\\[A-Z]")
 ADDRESS = re.compile(r"\b(at|object) 0x[0-9a-f]{6,}")
 PROGRESS = re.compile(r"\r|it/s\]|s/it\]|%\|")
+LIBRARY = re.compile(r"/\*!.*?</script>", re.S)  # what draws a map to touch; what the map tells stands behind it
 LINK = re.compile(r"\]\(([^)\s]+)(?: \"[^\"]*\")?\)")
 
 
@@ -61,7 +62,7 @@ def texts(notebook) -> list[str]:
     for output in outputs(notebook):
         seen.append(output.get("text", ""))
         seen += [str(value) for kind, value in output.get("data", {}).items() if not kind.startswith("image/")]
-    return seen
+    return [LIBRARY.sub("", text) for text in seen]
 
 
 def says_outputs_are_older(notebook) -> bool:

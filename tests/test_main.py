@@ -100,7 +100,7 @@ def test_a_task_of_ones_own_goes_through_every_command_that_takes_a_folder(own, 
     questions = json.loads((own / "test_questions.json").read_text())
     assert questions[0]["input"] == "Reply to: ann asks 8?" and len(questions[0]["profile"]) == 7
     main(["encode", "replies", str(own)])
-    assert "14 history items, 384 numbers each" in capsys.readouterr().out
+    assert "14 distinct history texts are in the store" in capsys.readouterr().out
     main(["forget", "replies", str(own), "ann"])
     assert "removed: 3 questions," in capsys.readouterr().out
 

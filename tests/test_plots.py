@@ -88,3 +88,8 @@ def test_a_figure_has_words_for_those_who_cannot_see_it(ax):
     ax.plot([1], [2], label="plug")
     ax.set(title="Who gains", xlabel="items", ylabel="nats\nper token")
     assert plots.alt_text(ax.figure) == "Figure of 1 part. Who gains; across: items; up: nats per token; shown: plug."
+
+
+def test_a_table_in_colours_has_its_rows_and_columns_in_words(ax):
+    plots.share_map(ax, [[0.5, 0.1]], ["plug"], ["first", "second"], [[True, False]])
+    assert plots.alt_text(ax.figure) == "Figure of 1 part. columns: first, second; rows: plug."

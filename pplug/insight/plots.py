@@ -57,6 +57,9 @@ def alt_text(figure) -> str:
             continue
         words = [ax.get_title(loc="left") or ax.get_title()]
         words += [f"{way}: {label}" for way, label in (("across", ax.get_xlabel()), ("up", ax.get_ylabel())) if label]
+        if ax.images:  # a table in colours
+            sides = (("columns", ax.get_xticklabels()), ("rows", ax.get_yticklabels()))
+            words += [f"{side}: {', '.join(label.get_text() for label in labels)}" for side, labels in sides]
         named = [label for label in ax.get_legend_handles_labels()[1] if label]
         words += ["shown: " + ", ".join(dict.fromkeys(named))] if named else []
         if any(words):
