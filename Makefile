@@ -59,11 +59,13 @@ write: $(DONE) ## run the default profile and write its outputs into notebooks/,
 results: $(DONE) ## make the recorded runs in results/ again
 	$(BIN)/python -m pplug compare
 
+# `.new` tells tools.notebooks that everything was set up from nothing, and when.
 $(DONE): pyproject.toml constraints.txt packaged.txt
 	@command -v $(PYTHON) >/dev/null || { echo "No '$(PYTHON)' here. Name a Python >= 3.11: make PYTHON=..." >&2; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 		echo "pplug needs Python >= 3.11; '$(PYTHON)' is `$(PYTHON) -V 2>&1`. Name another: make PYTHON=..." >&2; exit 1; }
 	@echo "Installing into $(VENV): some minutes the first time"
+	@test -e $(BIN)/python || { mkdir -p $(VENV); touch $(VENV)/.new; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r packaged.txt

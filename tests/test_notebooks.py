@@ -287,12 +287,12 @@ def test_a_relative_data_folder_is_the_one_of_where_the_command_runs(run, tmp_pa
 
 
 def test_the_time_from_nothing_is_told_where_the_same_command_installed(tmp_path, monkeypatch):
-    done = tmp_path / ".done"
+    new = tmp_path / ".new"
     monkeypatch.delenv(notebooks.STARTED, raising=False)
-    assert notebooks.since_command(done) is None
+    assert notebooks.since_command(new) is None
     monkeypatch.setenv(notebooks.STARTED, str(time.time() - 100))
-    assert notebooks.since_command(done) is None, "nothing is installed"
-    done.touch()
-    assert 100 <= notebooks.since_command(done) < 130
-    os.utime(done, (0, 0))
-    assert notebooks.since_command(done) is None, "it was installed before"
+    assert notebooks.since_command(new) is None, "nothing is installed"
+    new.touch()
+    assert 100 <= notebooks.since_command(new) < 130
+    os.utime(new, (0, 0))
+    assert notebooks.since_command(new) is None, "it was installed before"

@@ -20,13 +20,9 @@ from pplug.method.user_store import UserStore
 ASKED = "Reply to: one two"
 
 
-@pytest.fixture(autouse=True)
-def encoder(monkeypatch):
-    replies.patch_encoder(monkeypatch)
-
-
 @pytest.fixture
-def model(t5):
+def model(t5, monkeypatch):
+    replies.patch_encoder(monkeypatch)
     return replies.make_model(t5)
 
 

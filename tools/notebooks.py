@@ -52,7 +52,7 @@ def find(folder: Path, names: list[str]) -> list[Path]:
     return [path for path in found if not names or any(path.name.startswith(Path(name).name) for name in names)]
 
 
-STARTED, INSTALLED = "PPLUG_STARTED", ROOT / ".venv" / ".done"  # when `make` began, seconds since 1970; set-up's end
+STARTED, NEW = "PPLUG_STARTED", ROOT / ".venv" / ".new"  # when `make` began, seconds since 1970; when .venv was new
 FROM_NOTHING = "seconds_from_nothing"
 OLDER = "outputs-are-older"  # id of a cell at a lesson's top that says so; `--write` takes it out
 RECORD = Path("results") / "timings.json"  # beside notebooks/; the README's minutes come from it
@@ -88,10 +88,10 @@ def machine() -> dict:
     }
 
 
-def since_command(installed: Path = INSTALLED) -> float | None:
-    """Seconds since the command was typed, if that command also installed everything; else None."""
+def since_command(new: Path = NEW) -> float | None:
+    """Seconds since the command was typed, if that command also set everything up from nothing; else None."""
     started = float(os.environ.get(STARTED) or "inf")
-    return time.time() - started if installed.exists() and installed.stat().st_mtime >= started else None
+    return time.time() - started if new.exists() and new.stat().st_mtime >= started else None
 
 
 def as_time(seconds: float) -> str:
